@@ -1,0 +1,9 @@
+#ifndef ISTHMUS_KERNEL_OPS_TD
+#define ISTHMUS_KERNEL_OPS_TD
+
+include "dialects/Kernel/KernelDialect.td"
+include "dialects/Kernel/KernelFuncOps.td"
+include "dialects/Kernel/KernelTileOps.td"
+include "dialects/Kernel/KernelRingOps.td"
+
+#endif // ISTHMUS_KERNEL_OPS_TD
