@@ -1,0 +1,387 @@
+/*===- isthmus/runtime.h - load an artifact and call it -------------*- C
+-*-===*\
+|*
+|* The whole public API of libisthmus. C11; also includable from C++.
+|*
+|* Objects. A *device* is one piece of hardware, opened through a driver. A
+|* *program* is an artifact's variant made ready for one device; it is immutable
+|* and may be shared by threads. A *session* is what one call at a time needs:
+|* concurrency is the number of sessions.
+|*
+|* Ownership. `ist_x_open/load/create` gives an object that the caller ends with
+|* `ist_x_release` (devices, programs: counted, because a program keeps its
+|* device and a session its program) or `ist_session_destroy`. Ending NULL is
+|* allowed. Strings and pointers that queries give belong to the object asked
+|* and live as long as it does. Nothing else is kept after a call returns, but
+|* for the memory given to ist_program_load_memory.
+|*
+|* Threads. Functions on devices and programs may be called from any thread at
+|* once. Functions on one session must not overlap, except ist_session_cancel;
+|* an overlapping ist_call is refused.
+|*
+|* Errors. Every function that can fail returns an ist_status and fills `error`
+|* (caller-owned, may be NULL) with the code and a message that names the thing
+|* and says what to do next. On failure out parameters are NULL or untouched,
+|* unless the function says otherwise. Success leaves `error` untouched.
+|*
+|* Trust. Loading an artifact for a device trusts its maker, as loading a shared
+|* library does: its kernels are native code. The container and everything else
+|* in it are not trusted: a broken one is an error, never a crash.
+|*
+\*===----------------------------------------------------------------------===*/
+#ifndef ISTHMUS_RUNTIME_H
+#define ISTHMUS_RUNTIME_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define IST_API __attribute__((visibility("default")))
+#else
+#define IST_API
+#endif
+
+/* --- status --------------------------------------------------------------- */
+
+/* By what the caller should do. */
+typedef enum ist_status {
+  IST_OK = 0,
+  IST_INVALID_ARGUMENT = 1, /* the call or its data is wrong: change it */
+  IST_NOT_FOUND = 2,        /* no such file, device, function: check the name */
+  IST_UNAVAILABLE = 3,      /* not with this device or program: use another */
+  IST_RESOURCE_EXHAUSTED = 4, /* out of memory or handles: free some, retry */
+  IST_DATA_LOSS = 5,          /* the artifact is broken: make it again */
+  IST_UNIMPLEMENTED = 6,      /* valid, but this runtime is too old for it */
+  IST_ABORTED = 7,            /* ist_session_cancel was called */
+  IST_DEADLINE_EXCEEDED = 8,  /* the session's timeout passed */
+  IST_INTERNAL = 9            /* a bug in Isthmus: report it */
+} ist_status;
+
+typedef struct ist_error {
+  ist_status code;
+  char message[1020]; /* NUL-terminated; cut short when longer */
+} ist_error;
+
+/* "INVALID_ARGUMENT" ...; never NULL. */
+IST_API const char *ist_status_name(ist_status status);
+
+/* "0.1.0" */
+IST_API const char *ist_version(void);
+
+/* --- tensors -------------------------------------------------------------- */
+
+typedef enum ist_dtype {
+  IST_F32,
+  IST_F64,
+  IST_F16,
+  IST_BF16,
+  IST_I8,
+  IST_I16,
+  IST_I32,
+  IST_I64,
+  IST_U8,
+  IST_U16,
+  IST_U32,
+  IST_U64,
+  IST_I1 /* one byte an element, 0 or 1 */
+} ist_dtype;
+
+/* "f32" ...; NULL when not a dtype. */
+IST_API const char *ist_dtype_name(ist_dtype dtype);
+/* Bytes of one element; 0 when not a dtype. */
+IST_API size_t ist_dtype_size(ist_dtype dtype);
+
+enum { IST_MAX_RANK = 16 };
+
+/* A dense, row-major tensor in memory the device can address (on cpu: any). */
+typedef struct ist_tensor {
+  void *data;
+  size_t capacity; /* bytes available at `data` */
+  size_t bytes;    /* set by the runtime in outputs: bytes the tensor has */
+  ist_dtype dtype;
+  int32_t rank;
+  int64_t dims[IST_MAX_RANK];
+} ist_tensor;
+
+/* --- devices -------------------------------------------------------------- */
+
+typedef struct ist_device ist_device;
+
+/* Calls `visit` once for each device of each driver, in a fixed order, with its
+   name ("cpu") and a line for people. */
+IST_API ist_status ist_device_list(void (*visit)(void *user, const char *name,
+                                                 const char *description),
+                                   void *user, ist_error *error);
+
+/* Opens the device called `name` ("cpu", "cpu:0"); NULL means the one that the
+   environment variable ISTHMUS_DEVICE names, else the first one.
+   NOT_FOUND: no such driver or device. */
+IST_API ist_status ist_device_open(const char *name, ist_device **out,
+                                   ist_error *error);
+IST_API void ist_device_release(ist_device *device);
+
+IST_API const char *ist_device_name(const ist_device *device);
+/* Facts describe the device, as in a variant: "cpu.features" = "avx,avx2,...".
+ */
+IST_API size_t ist_device_fact_count(const ist_device *device);
+IST_API ist_status ist_device_fact(const ist_device *device, size_t index,
+                                   const char **key, const char **value,
+                                   ist_error *error);
+
+/* --- programs ------------------------------------------------------------- */
+
+typedef struct ist_program ist_program;
+
+enum { IST_BEST_VARIANT = -1 };
+
+/* Maps and verifies the artifact at `path`, picks a variant for `device`, loads
+   its code, makes its weights resident and runs its `init` function.
+
+   A variant fits when its target's vendor is the device's driver, its `.arch`
+   facts equal the device's and its `.features` facts are a subset of them;
+   other facts say what it was planned for and refuse nothing. Of those that
+   fit, the one that asks for most features is taken; the others are remarked
+   upon. `variant` names one by index instead (it must fit), or is
+   IST_BEST_VARIANT.
+
+   With `device` NULL nothing is loaded: the queries answer for the variant
+   named (IST_BEST_VARIANT: the first), and sessions cannot be made.
+
+   NOT_FOUND: no such file, or no such variant index. DATA_LOSS: not an
+   artifact, or a broken one. UNAVAILABLE: no variant fits; the message says why
+   for each. UNIMPLEMENTED: a later version's artifact. RESOURCE_EXHAUSTED: no
+   memory. */
+IST_API ist_status ist_program_load(const char *path, ist_device *device,
+                                    int32_t variant, ist_program **out,
+                                    ist_error *error);
+
+/* The same for an artifact in memory, which must stay as it is until the
+   program is gone: weights are used in place where their alignment allows. */
+IST_API ist_status ist_program_load_memory(const void *data, size_t size,
+                                           ist_device *device, int32_t variant,
+                                           ist_program **out, ist_error *error);
+IST_API void ist_program_release(ist_program *program);
+
+/* Why variants were passed over, and such: lines for people. */
+IST_API size_t ist_program_remark_count(const ist_program *program);
+IST_API const char *ist_program_remark(const ist_program *program,
+                                       size_t index);
+
+typedef struct ist_artifact_info {
+  const char *producer; /* may be "" */
+  const char *model;    /* may be "" */
+  uint32_t version;
+  uint32_t variant_count;
+  uint32_t variant; /* the one this program is */
+  uint32_t weight_count;
+  uint32_t function_count;
+  uint32_t kernel_count;
+  uint64_t weight_bytes;  /* what the artifact carries */
+  uint64_t derived_bytes; /* what `init` made; 0 without a device */
+} ist_artifact_info;
+
+typedef struct ist_variant_info {
+  const char *target; /* "cpu:x86-64-v3" */
+  const char *format; /* "elf" */
+  const char *code;   /* zip member */
+  uint32_t fact_count;
+} ist_variant_info;
+
+typedef struct ist_weight_info {
+  const char *name; /* may be "" */
+  const char *member;
+  uint64_t offset, bytes, hash;
+  ist_dtype dtype;
+  int32_t rank;
+  const int64_t *dims;
+} ist_weight_info;
+
+typedef struct ist_function_info {
+  const char *name;
+  uint32_t symbol_count, input_count, output_count, launch_count;
+  uint32_t transient_count, command_count;
+  int32_t host_waits; /* how often a call waits for the device; -1: in a loop */
+} ist_function_info;
+
+typedef struct ist_symbol_info {
+  const char *name;
+  int64_t min, max, multiple;
+} ist_symbol_info;
+
+typedef struct ist_dim_info {
+  int64_t size;   /* static size, or -1 */
+  int32_t symbol; /* index of the function's symbol that it equals, or -1.
+                     Neither: an output's size that the program computes */
+} ist_dim_info;
+
+typedef struct ist_tensor_info {
+  const char *name;
+  ist_dtype dtype;
+  int32_t rank;
+  ist_dim_info dims[IST_MAX_RANK];
+} ist_tensor_info;
+
+typedef struct ist_kernel_info {
+  const char *name;
+  const char *family; /* may be "" */
+  uint32_t param_count, workgroup, shared_bytes;
+} ist_kernel_info;
+
+typedef enum ist_param_kind {
+  IST_PARAM_ADDRESS,
+  IST_PARAM_SCALAR,
+  IST_PARAM_ERROR_WORD
+} ist_param_kind;
+
+typedef enum ist_access {
+  IST_ACCESS_NONE,
+  IST_ACCESS_READ,
+  IST_ACCESS_WRITE,
+  IST_ACCESS_READWRITE
+} ist_access;
+
+typedef struct ist_param_info {
+  ist_param_kind kind;
+  ist_access access;
+  uint32_t align;
+} ist_param_info;
+
+typedef struct ist_launch_info {
+  uint32_t kernel;
+  uint32_t node_count; /* model nodes that this launch computes */
+} ist_launch_info;
+
+/* Queries fill `out` from the program; NOT_FOUND when an index is too large. A
+   function is named by index; ist_program_find_function finds it by name. */
+IST_API void ist_program_info(const ist_program *program,
+                              ist_artifact_info *out);
+IST_API ist_status ist_program_variant(const ist_program *program,
+                                       uint32_t variant, ist_variant_info *out,
+                                       ist_error *error);
+IST_API ist_status ist_program_variant_fact(const ist_program *program,
+                                            uint32_t variant, uint32_t index,
+                                            const char **key,
+                                            const char **value,
+                                            ist_error *error);
+IST_API ist_status ist_program_weight(const ist_program *program,
+                                      uint32_t index, ist_weight_info *out,
+                                      ist_error *error);
+IST_API ist_status ist_program_kernel(const ist_program *program,
+                                      uint32_t index, ist_kernel_info *out,
+                                      ist_error *error);
+IST_API ist_status ist_program_kernel_param(const ist_program *program,
+                                            uint32_t kernel, uint32_t index,
+                                            ist_param_info *out,
+                                            ist_error *error);
+IST_API ist_status ist_program_find_function(const ist_program *program,
+                                             const char *name, uint32_t *index,
+                                             ist_error *error);
+IST_API ist_status ist_program_function(const ist_program *program,
+                                        uint32_t function,
+                                        ist_function_info *out,
+                                        ist_error *error);
+IST_API ist_status ist_program_symbol(const ist_program *program,
+                                      uint32_t function, uint32_t index,
+                                      ist_symbol_info *out, ist_error *error);
+IST_API ist_status ist_program_input(const ist_program *program,
+                                     uint32_t function, uint32_t index,
+                                     ist_tensor_info *out, ist_error *error);
+IST_API ist_status ist_program_output(const ist_program *program,
+                                      uint32_t function, uint32_t index,
+                                      ist_tensor_info *out, ist_error *error);
+IST_API ist_status ist_program_launch(const ist_program *program,
+                                      uint32_t function, uint32_t index,
+                                      ist_launch_info *out, ist_error *error);
+IST_API ist_status ist_program_launch_node(const ist_program *program,
+                                           uint32_t function, uint32_t launch,
+                                           uint32_t index, const char **node,
+                                           ist_error *error);
+
+/* Fills dtype, rank, dims and bytes of `outputs` for inputs of the given
+   dtypes, ranks and dims (their data is not looked at). Runs the program's
+   integer code only; needs no device. UNAVAILABLE: a size depends on device
+   data. INVALID_ARGUMENT: the inputs do not fit the signature. */
+IST_API ist_status ist_program_output_shapes(
+    const ist_program *program, uint32_t function, const ist_tensor *inputs,
+    size_t input_count, ist_tensor *outputs, size_t output_count,
+    ist_error *error);
+
+typedef struct ist_memory_need {
+  uint64_t arena_bytes;   /* transients, placed; kept by the session */
+  uint64_t output_bytes;  /* outputs, by whoever allocates them */
+  uint64_t weight_bytes;  /* shared by all sessions of the program */
+  uint64_t derived_bytes; /* likewise; 0 without a device */
+  int32_t exact;          /* 0: data-dependent sizes come on top */
+} ist_memory_need;
+
+/* What a call with such inputs will need, before anything is allocated. Errors
+   as ist_program_output_shapes, but for data-dependent sizes: see `exact`. */
+IST_API ist_status ist_program_memory_need(
+    const ist_program *program, uint32_t function, const ist_tensor *inputs,
+    size_t input_count, ist_memory_need *out, ist_error *error);
+
+/* --- sessions ------------------------------------------------------------- */
+
+typedef struct ist_session ist_session;
+
+/* UNAVAILABLE: the program was loaded without a device. */
+IST_API ist_status ist_session_create(ist_program *program, ist_session **out,
+                                      ist_error *error);
+/* Also frees the outputs that the runtime allocated. No call may be running. */
+IST_API void ist_session_destroy(ist_session *session);
+
+/* Calls `function` and waits for its results.
+
+   `inputs`, in signature order: data, capacity, dtype, rank and dims are read;
+   `bytes` is not. They stay the caller's and are not written.
+   `outputs`, in signature order. With `data` set, the result is put there;
+   `capacity` must do, else the call is INVALID_ARGUMENT and that output's
+   `bytes` says how much it needs. With `data` NULL the runtime allocates; it
+   stays the session's, valid until the next ist_call on it (which may be given
+   the same ist_tensor again) or its end. dtype, rank, dims and bytes are set.
+   Outputs must not overlap inputs or each other. After a failure the contents
+   of outputs are undefined. Memory that is not aligned as the kernels need (64
+   bytes always does) is copied to or from memory that is.
+
+   INVALID_ARGUMENT: wrong number, type or shape of tensors; a value the model
+   cannot have (an index out of range: the message names the node).
+   RESOURCE_EXHAUSTED: no memory for transients or outputs. */
+IST_API ist_status ist_call(ist_session *session, const char *function,
+                            const ist_tensor *inputs, size_t input_count,
+                            ist_tensor *outputs, size_t output_count,
+                            ist_error *error);
+
+/* Makes the call running on `session`, if any, end with ABORTED before its next
+   command. Any thread. No effect on later calls. */
+IST_API void ist_session_cancel(ist_session *session);
+
+/* Calls end with DEADLINE_EXCEEDED before the first command that would begin
+   `nanoseconds` after the call did; 0, the default, means never. */
+IST_API void ist_session_set_timeout(ist_session *session,
+                                     uint64_t nanoseconds);
+
+/* Bytes of device memory the session holds. */
+IST_API uint64_t ist_session_memory(const ist_session *session);
+
+typedef struct ist_launch_profile {
+  uint64_t count;       /* launches since profiling was enabled */
+  uint64_t nanoseconds; /* their time, each waited for */
+} ist_launch_profile;
+
+/* Profiling waits for every launch and so slows calls; enabling clears. */
+IST_API ist_status ist_session_set_profiling(ist_session *session,
+                                             int32_t enabled, ist_error *error);
+IST_API ist_status ist_session_profile(const ist_session *session,
+                                       uint32_t function, uint32_t launch,
+                                       ist_launch_profile *out,
+                                       ist_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* ISTHMUS_RUNTIME_H */

@@ -1,0 +1,311 @@
+//===- device.cpp - devices and the drivers behind them
+//--------------------===//
+#include "device.h"
+
+#include <cstdarg>
+#include <cstdio>
+
+using namespace isthmus;
+
+namespace {
+
+void logLine(const char *line) { std::fprintf(stderr, "isthmus: %s\n", line); }
+
+const ist_host host = {sizeof(ist_host), logLine};
+
+unsigned long long ull(uint64_t v) { return v; }
+
+} // namespace
+
+bool isthmus::isSubset(const char *list, const char *of, char *missing,
+                       size_t size) {
+  auto length = [](const char *p) { return std::strcspn(p, ","); };
+  for (const char *p = list; *p; p += *p == ',') {
+    size_t n = length(p);
+    bool found = n == 0;
+    for (const char *q = of; *q && !found; q += *q == ',') {
+      size_t m = length(q);
+      found = m == n && std::memcmp(p, q, n) == 0;
+      q += m;
+    }
+    if (!found) {
+      std::snprintf(missing, size, "%.*s", static_cast<int>(n), p);
+      return false;
+    }
+    p += n;
+  }
+  return true;
+}
+
+ist_status ist_device::logged(int status, const char *format, ...) {
+  if (logCalls) {
+    char line[512];
+    va_list args;
+    va_start(args, format);
+    int n = std::snprintf(line, sizeof line, "%s.", name);
+    n += std::vsnprintf(line + n, sizeof line - n, format, args);
+    va_end(args);
+    if (n > static_cast<int>(sizeof line) - 1)
+      n = sizeof line - 1;
+    std::snprintf(line + n, sizeof line - n, " = %s",
+                  ist_status_name(static_cast<ist_status>(status)));
+    logLine(line);
+  }
+  return static_cast<ist_status>(status);
+}
+
+ist_status ist_device::open(const char *name, ist_device **out,
+                            ist_error *error) {
+  *out = nullptr;
+  if (!name || !*name)
+    name = std::getenv("ISTHMUS_DEVICE");
+  if (!name || !*name)
+    name = ist_drivers[0] ? ist_drivers[0]->name : "";
+
+  size_t n = std::strcspn(name, ":");
+  unsigned long index = 0;
+  if (name[n] == ':') {
+    char *end;
+    index = std::strtoul(name + n + 1, &end, 10);
+    if (*end || end == name + n + 1 || index > UINT32_MAX)
+      return fail(error, IST_INVALID_ARGUMENT,
+                  "device '%.64s' is not written driver:number, as in cpu:0",
+                  name);
+  }
+  const ist_driver *driver = nullptr;
+  char all[128] = "";
+  for (const ist_driver *const *d = ist_drivers; *d; ++d) {
+    size_t used = std::strlen(all);
+    std::snprintf(all + used, sizeof all - used, "%s%s", used ? ", " : "",
+                  (*d)->name);
+    if (std::strlen((*d)->name) == n && std::memcmp((*d)->name, name, n) == 0)
+      driver = *d;
+  }
+  if (!driver)
+    return fail(error, IST_NOT_FOUND,
+                "there is no driver for device '%.64s'; this runtime has: %s",
+                name, all);
+  // The table's contract: drivers always get a record to fill.
+  ist_error local;
+  if (!error)
+    error = &local;
+  uint32_t count = 0;
+  if (int s = driver->enumerate(&count, error))
+    return static_cast<ist_status>(s);
+  if (index >= count)
+    return fail(error, IST_NOT_FOUND,
+                "there is no device '%.64s': driver %s has %u; see ist-run "
+                "--list-devices",
+                name, driver->name, count);
+
+  ist_device *d = make<ist_device>();
+  if (!d)
+    return outOfMemory(error, sizeof(ist_device), "a device");
+  d->driver = driver;
+  std::snprintf(d->name, sizeof d->name, count > 1 ? "%s:%lu" : "%s",
+                driver->name, index);
+  const char *log = std::getenv("ISTHMUS_LOG");
+  char ignored[2];
+  d->logCalls = log && isSubset("calls", log, ignored, sizeof ignored);
+  d->description.struct_size = sizeof d->description;
+  int s = d->logged(
+      driver->open(&host, static_cast<uint32_t>(index), &d->device, error),
+      "open()");
+  if (!s)
+    s = d->logged(driver->describe(d->device, &d->description, error),
+                  "describe()");
+  if (s) {
+    d->release();
+    return static_cast<ist_status>(s);
+  }
+  *out = d;
+  return IST_OK;
+}
+
+void ist_device::release() {
+  if (__atomic_sub_fetch(&references, 1, __ATOMIC_ACQ_REL) != 0)
+    return;
+  if (device) {
+    driver->close(device);
+    logged(0, "close()");
+  }
+  destroy(this);
+}
+
+const char *ist_device::fact(const char *key) const {
+  for (size_t i = 0; i < description.fact_count; ++i)
+    if (std::strcmp(description.facts[i].key, key) == 0)
+      return description.facts[i].value;
+  return nullptr;
+}
+
+// Below, `error` may be null where the caller wants no message; drivers always
+// get a record.
+#define IST_RECORD(error)                                                      \
+  ist_error local;                                                             \
+  if (!error)                                                                  \
+  error = &local
+
+ist_status ist_device::alloc(ist_memory_kind kind, uint64_t bytes,
+                             ist_driver_memory *out, ist_error *error) {
+  IST_RECORD(error);
+  return logged(
+      driver->alloc(device, kind, bytes, out, error), "alloc(%s, %llu bytes)",
+      kind == IST_MEMORY_DEVICE ? "device" : "host visible", ull(bytes));
+}
+
+ist_status ist_device::import(const void *p, uint64_t bytes,
+                              ist_driver_memory *out, ist_error *error) {
+  IST_RECORD(error);
+  return logged(driver->import(device, p, bytes, out, error),
+                "import(%p, %llu bytes)", p, ull(bytes));
+}
+
+void ist_device::free(ist_driver_memory *memory) {
+  if (!memory->bytes)
+    return;
+  logged(0, "free(0x%llx, %llu bytes)", ull(memory->address),
+         ull(memory->bytes));
+  driver->free(device, memory);
+  *memory = {};
+}
+
+ist_status ist_device::queueCreate(ist_driver_queue **out, ist_error *error) {
+  IST_RECORD(error);
+  return logged(driver->queue_create(device, out, error), "queue_create()");
+}
+
+void ist_device::queueDestroy(ist_driver_queue *queue) {
+  if (!queue)
+    return;
+  driver->queue_destroy(queue);
+  logged(0, "queue_destroy()");
+}
+
+ist_status ist_device::copy(ist_driver_queue *queue, uint64_t to, uint64_t from,
+                            uint64_t bytes, ist_error *error) {
+  IST_RECORD(error);
+  return logged(driver->copy(queue, to, from, bytes, error),
+                "copy(to 0x%llx, from 0x%llx, %llu bytes)", ull(to), ull(from),
+                ull(bytes));
+}
+
+ist_status ist_device::fill(ist_driver_queue *queue, uint64_t to, uint8_t value,
+                            uint64_t bytes, ist_error *error) {
+  IST_RECORD(error);
+  return logged(driver->fill(queue, to, value, bytes, error),
+                "fill(0x%llx, %u, %llu bytes)", ull(to), value, ull(bytes));
+}
+
+ist_status ist_device::launch(ist_driver_queue *queue,
+                              const ist_driver_launch &launch, const char *name,
+                              ist_error *error) {
+  IST_RECORD(error);
+  return logged(driver->launch(queue, &launch, error),
+                "launch(%.100s, grid %llu)", name, ull(launch.grid));
+}
+
+ist_status ist_device::submit(ist_driver_queue *queue,
+                              ist_driver_semaphore *semaphore, uint64_t value,
+                              ist_error *error) {
+  IST_RECORD(error);
+  return logged(driver->submit(queue, semaphore, value, error),
+                "submit(then signal %llu)", ull(value));
+}
+
+ist_status ist_device::semaphoreCreate(ist_driver_semaphore **out,
+                                       ist_error *error) {
+  IST_RECORD(error);
+  return logged(driver->semaphore_create(device, out, error),
+                "semaphore_create()");
+}
+
+void ist_device::semaphoreDestroy(ist_driver_semaphore *semaphore) {
+  if (!semaphore)
+    return;
+  driver->semaphore_destroy(semaphore);
+  logged(0, "semaphore_destroy()");
+}
+
+ist_status ist_device::semaphoreWait(ist_driver_semaphore *semaphore,
+                                     uint64_t value, ist_error *error) {
+  IST_RECORD(error);
+  return logged(driver->semaphore_wait(semaphore, value, UINT64_MAX, error),
+                "semaphore_wait(%llu)", ull(value));
+}
+
+ist_status ist_device::moduleLoad(const void *code, size_t size,
+                                  ist_driver_module **out, ist_error *error) {
+  IST_RECORD(error);
+  return logged(driver->module_load(device, code, size, out, error),
+                "module_load(%llu bytes)", ull(size));
+}
+
+void ist_device::moduleUnload(ist_driver_module *module) {
+  if (!module)
+    return;
+  driver->module_unload(module);
+  logged(0, "module_unload()");
+}
+
+ist_status ist_device::kernelGet(ist_driver_module *module, const char *kernel,
+                                 const ist_driver_kernel **out,
+                                 ist_error *error) {
+  IST_RECORD(error);
+  return logged(driver->kernel_get(module, kernel, out, error),
+                "kernel_get(%.100s)", kernel);
+}
+
+extern "C" {
+
+ist_status ist_device_list(void (*visit)(void *, const char *, const char *),
+                           void *user, ist_error *error) {
+  if (!visit)
+    return fail(error, IST_INVALID_ARGUMENT, "ist_device_list: no visitor");
+  for (const ist_driver *const *d = ist_drivers; *d; ++d) {
+    uint32_t count = 0;
+    ist_error ignored;
+    if ((*d)->enumerate(&count, &ignored) != IST_OK)
+      continue; // no vendor library: no such devices
+    for (uint32_t i = 0; i < count; ++i) {
+      char name[64];
+      std::snprintf(name, sizeof name, "%s:%u", (*d)->name, i);
+      ist_device *device;
+      if (ist_status s = ist_device::open(name, &device, error))
+        return s;
+      visit(user, device->name, device->description.summary);
+      device->release();
+    }
+  }
+  return IST_OK;
+}
+
+ist_status ist_device_open(const char *name, ist_device **out,
+                           ist_error *error) {
+  if (!out)
+    return fail(error, IST_INVALID_ARGUMENT, "ist_device_open: out is NULL");
+  return ist_device::open(name, out, error);
+}
+
+void ist_device_release(ist_device *device) {
+  if (device)
+    device->release();
+}
+
+const char *ist_device_name(const ist_device *device) { return device->name; }
+
+size_t ist_device_fact_count(const ist_device *device) {
+  return device->description.fact_count;
+}
+
+ist_status ist_device_fact(const ist_device *device, size_t index,
+                           const char **key, const char **value,
+                           ist_error *error) {
+  if (index >= device->description.fact_count)
+    return fail(error, IST_NOT_FOUND, "device %s has no fact %zu", device->name,
+                index);
+  *key = device->description.facts[index].key;
+  *value = device->description.facts[index].value;
+  return IST_OK;
+}
+}

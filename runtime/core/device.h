@@ -1,0 +1,69 @@
+//===- device.h - an open device
+//-------------------------------------------===//
+#ifndef ISTHMUS_RUNTIME_CORE_DEVICE_H
+#define ISTHMUS_RUNTIME_CORE_DEVICE_H
+
+#include "isthmus/driver.h"
+#include "support.h"
+
+/// The drivers this library was built with, ended by null.
+extern const ist_driver *const ist_drivers[];
+
+/// Counted. All calls to the driver go through here, where ISTHMUS_LOG=calls
+/// shows them. Memory released twice, or never given, is ignored.
+struct ist_device {
+  static ist_status open(const char *name, ist_device **out, ist_error *error);
+  void retain() { __atomic_fetch_add(&references, 1, __ATOMIC_RELAXED); }
+  void release();
+
+  ist_status alloc(ist_memory_kind kind, uint64_t bytes, ist_driver_memory *out,
+                   ist_error *error);
+  ist_status import(const void *host, uint64_t bytes, ist_driver_memory *out,
+                    ist_error *error);
+  void free(ist_driver_memory *memory);
+  ist_status queueCreate(ist_driver_queue **out, ist_error *error);
+  void queueDestroy(ist_driver_queue *queue);
+  ist_status copy(ist_driver_queue *queue, uint64_t to, uint64_t from,
+                  uint64_t bytes, ist_error *error);
+  ist_status fill(ist_driver_queue *queue, uint64_t to, uint8_t value,
+                  uint64_t bytes, ist_error *error);
+  /// `name` is for the log.
+  ist_status launch(ist_driver_queue *queue, const ist_driver_launch &launch,
+                    const char *name, ist_error *error);
+  ist_status submit(ist_driver_queue *queue, ist_driver_semaphore *semaphore,
+                    uint64_t value, ist_error *error);
+  ist_status semaphoreCreate(ist_driver_semaphore **out, ist_error *error);
+  void semaphoreDestroy(ist_driver_semaphore *semaphore);
+  ist_status semaphoreWait(ist_driver_semaphore *semaphore, uint64_t value,
+                           ist_error *error);
+  ist_status moduleLoad(const void *code, size_t size, ist_driver_module **out,
+                        ist_error *error);
+  void moduleUnload(ist_driver_module *module);
+  ist_status kernelGet(ist_driver_module *module, const char *name,
+                       const ist_driver_kernel **out, ist_error *error);
+
+  const char *fact(const char *key) const;
+
+  const ist_driver *driver = nullptr;
+  ist_description description = {};
+  char name[64] = "";
+
+private:
+  __attribute__((format(printf, 3, 4))) ist_status logged(int status,
+                                                          const char *format,
+                                                          ...);
+
+  ist_driver_device *device = nullptr;
+  int references = 1;
+  bool logCalls = false;
+};
+
+namespace isthmus {
+
+/// Is `list` (comma-separated) a subset of `of`? If not, `missing` gets the
+/// first that is not there, cut to `size`.
+bool isSubset(const char *list, const char *of, char *missing, size_t size);
+
+} // namespace isthmus
+
+#endif // ISTHMUS_RUNTIME_CORE_DEVICE_H

@@ -1,0 +1,342 @@
+//===- program.cpp - loading a program
+//-------------------------------------===//
+#include "program.h"
+#include "session.h"
+#include "verify.h"
+
+#include <cstdio>
+
+using namespace isthmus;
+
+ist_program::~ist_program() {
+  if (device) {
+    for (ist_driver_memory &m : derived)
+      device->free(&m);
+    for (ist_driver_memory &m : weights)
+      device->free(&m);
+    device->moduleUnload(module);
+    device->release();
+  }
+  for (char *line : remarks)
+    std::free(line);
+  std::free(manifestCopy);
+}
+
+int64_t ist_program::find(const char *name) const {
+  for (uint32_t i = 0; i < functionCount(); ++i)
+    if (std::strcmp(function(i)->name()->c_str(), name) == 0)
+      return i;
+  return -1;
+}
+
+uint32_t ist_program::alignment(const fb::Function &f) const {
+  uint32_t most = 1;
+  for (uint32_t i = 0; i < count(f.launches()); ++i) {
+    uint32_t kernel = f.launches()->Get(i)->kernel();
+    for (const fb::Param *p : *program->kernels()->Get(kernel)->params())
+      if (p->align() > most)
+        most = p->align();
+  }
+  return most;
+}
+
+void ist_program::remark(const char *line) {
+  // Remarks are for people: without memory for one, there is none.
+  if (char *copy = ::strdup(line))
+    if (!remarks.push(copy))
+      std::free(copy);
+}
+
+bool ist_program::fits(const fb::Variant &v, char *why, size_t size) const {
+  const char *target = v.target()->c_str();
+  size_t vendor = std::strcspn(target, ":");
+  const char *driver = device->driver->name;
+  char missing[64];
+  if (std::strlen(driver) != vendor ||
+      std::memcmp(driver, target, vendor) != 0) {
+    std::snprintf(why, size, "it is for %.*s devices", static_cast<int>(vendor),
+                  target);
+    return false;
+  }
+  if (!isSubset(v.format()->c_str(), device->driver->formats, missing,
+                sizeof missing)) {
+    std::snprintf(why, size, "the driver does not load format '%s'", missing);
+    return false;
+  }
+  for (uint32_t i = 0; i < count(v.facts()); ++i) {
+    const char *key = v.facts()->Get(i)->key()->c_str();
+    const char *value = v.facts()->Get(i)->value()->c_str();
+    const char *dot = std::strrchr(key, '.');
+    const char *mine = device->fact(key);
+    if (dot && std::strcmp(dot, ".arch") == 0 &&
+        (!mine || std::strcmp(mine, value) != 0)) {
+      std::snprintf(why, size,
+                    "it needs %.40s = %.40s and the device has %.40s", key,
+                    value, mine ? mine : "none");
+      return false;
+    }
+    if (dot && std::strcmp(dot, ".features") == 0 &&
+        !isSubset(value, mine ? mine : "", missing, sizeof missing)) {
+      std::snprintf(why, size, "the device lacks %s (%.40s)", missing, key);
+      return false;
+    }
+  }
+  return true;
+}
+
+ist_status ist_program::chooseVariant(int32_t wanted, ist_error *error) {
+  const auto &variants = *manifest->variants();
+  if (wanted != IST_BEST_VARIANT &&
+      (wanted < 0 || static_cast<uint32_t>(wanted) >= variants.size()))
+    return fail(error, IST_NOT_FOUND,
+                "there is no variant %d; the artifact has %u", wanted,
+                variants.size());
+  if (!device) {
+    variant = wanted == IST_BEST_VARIANT ? 0 : wanted;
+    program = variants[variant]->program();
+    return IST_OK;
+  }
+
+  auto features = [](const fb::Variant &v) {
+    int64_t n = 0;
+    for (uint32_t i = 0; i < count(v.facts()); ++i) {
+      const char *key = v.facts()->Get(i)->key()->c_str();
+      const char *dot = std::strrchr(key, '.');
+      const char *p = v.facts()->Get(i)->value()->c_str();
+      if (dot && std::strcmp(dot, ".features") == 0 && *p)
+        for (++n; *p; ++p)
+          n += *p == ',';
+    }
+    return n;
+  };
+  int64_t best = -1, most = -1;
+  char all[700] = "";
+  for (uint32_t i = 0; i < variants.size(); ++i) {
+    if (wanted != IST_BEST_VARIANT && i != static_cast<uint32_t>(wanted))
+      continue;
+    const fb::Variant &v = *variants[i];
+    char why[200], line[320];
+    if (fits(v, why, sizeof why)) {
+      if (features(v) > most) {
+        most = features(v);
+        best = i;
+      }
+      continue;
+    }
+    std::snprintf(line, sizeof line, "variant %u (%.60s) was passed over: %s",
+                  i, v.target()->c_str(), why);
+    remark(line);
+    size_t used = std::strlen(all);
+    std::snprintf(all + used, sizeof all - used, "; %s", line);
+  }
+  if (best < 0)
+    return fail(error, IST_UNAVAILABLE,
+                "no variant fits device %s%s; compile the model for it with "
+                "--target=%s:native",
+                device->name, all, device->driver->name);
+  variant = static_cast<uint32_t>(best);
+  program = variants[variant]->program();
+  return IST_OK;
+}
+
+ist_status ist_program::load(ist_device *d, int32_t wanted, ist_error *error) {
+  if (d) {
+    d->retain();
+    device = d;
+  }
+  Span bytes;
+  if (!zip.find("manifest", &bytes))
+    return fail(error, IST_DATA_LOSS,
+                "not an artifact: the zip has no member 'manifest'; make one "
+                "with istc");
+  if (reinterpret_cast<uintptr_t>(bytes.data) % 8 != 0) {
+    manifestCopy = std::malloc(bytes.size);
+    if (!manifestCopy && bytes.size)
+      return outOfMemory(error, bytes.size, "the manifest");
+    std::memcpy(manifestCopy, bytes.data, bytes.size);
+    bytes.data = static_cast<const uint8_t *>(manifestCopy);
+  }
+  if (ist_status s = verifyManifest(bytes, zip, &manifest, error))
+    return s;
+  if (ist_status s = chooseVariant(wanted, error))
+    return s;
+  if (!device)
+    return IST_OK;
+  if (ist_status s = loadCode(error))
+    return s;
+  if (ist_status s = loadWeights(error))
+    return s;
+  return runInit(error);
+}
+
+ist_status ist_program::loadCode(ist_error *error) {
+  uint32_t n = count(program->kernels());
+  if (!kernels.resize(n))
+    return outOfMemory(error, n * sizeof(void *), "kernels");
+  Span code;
+  zip.find(manifest->variants()->Get(variant)->code()->c_str(), &code);
+  if (n == 0)
+    return IST_OK;
+  if (ist_status s = device->moduleLoad(code.data, code.size, &module, error))
+    return s;
+  for (uint32_t i = 0; i < n; ++i)
+    if (ist_status s = device->kernelGet(
+            module, program->kernels()->Get(i)->name()->c_str(), &kernels[i],
+            error))
+      return s;
+  return IST_OK;
+}
+
+ist_status ist_program::loadWeights(ist_error *error) {
+  uint32_t n = count(manifest->weights());
+  Array<uint8_t> used;
+  if (!weights.resize(n) || !used.resize(n))
+    return outOfMemory(error, n * sizeof(ist_driver_memory), "weights");
+  for (uint32_t f = 0; f < functionCount(); ++f)
+    for (const fb::Instr *i : *function(f)->code())
+      if (i->op() == fb::Op::weight)
+        used[i->a()] = 1;
+
+  ist_driver_queue *queue = nullptr;
+  ist_driver_semaphore *done = nullptr;
+  uint64_t value = 0;
+  ist_status s = device->queueCreate(&queue, error);
+  if (!s)
+    s = device->semaphoreCreate(&done, error);
+  for (uint32_t i = 0; i < n && !s; ++i) {
+    const fb::Weight &w = *manifest->weights()->Get(i);
+    if (!used[i] || w.bytes() == 0)
+      continue;
+    Span member;
+    zip.find(w.member()->c_str(), &member);
+    const uint8_t *p = member.data + w.offset();
+    // In place where it is aligned, else in a copy that is.
+    if (reinterpret_cast<uintptr_t>(p) % kAlignment == 0) {
+      s = device->import(p, w.bytes(), &weights[i], error);
+      continue;
+    }
+    ist_driver_memory source = {};
+    s = device->alloc(IST_MEMORY_DEVICE, w.bytes(), &weights[i], error);
+    if (!s)
+      s = device->import(p, w.bytes(), &source, error);
+    if (!s)
+      s = device->copy(queue, weights[i].address, source.address, w.bytes(),
+                       error);
+    if (!s)
+      s = device->submit(queue, done, ++value, error);
+    if (!s)
+      s = device->semaphoreWait(done, value, error);
+    device->free(&source);
+  }
+  device->semaphoreDestroy(done);
+  device->queueDestroy(queue);
+  return s;
+}
+
+ist_status ist_program::runInit(ist_error *error) {
+  uint32_t n = program->derived();
+  if (!derived.resize(n) || !derivedSizes.resize(n) || !derivedMade.resize(n))
+    return outOfMemory(error, n * sizeof(ist_driver_memory), "derived weights");
+  if (find("init") < 0)
+    return IST_OK;
+  // A session retains its program; this one ends before the program is shared.
+  ist_session session;
+  ist_status s = session.create(this, error);
+  if (!s)
+    s = session.call("init", nullptr, 0, nullptr, 0, error);
+  if (s)
+    return s;
+  for (uint32_t i = 0; i < n; ++i)
+    if (!derivedMade[i])
+      return fail(error, IST_DATA_LOSS,
+                  "broken artifact: 'init' did not make derived weight %u; "
+                  "compile the model again",
+                  i);
+  return IST_OK;
+}
+
+ist_status isthmus::bindInputs(const fb::Function &f, const ist_tensor *inputs,
+                               size_t given, bool data, int64_t *symbols,
+                               ist_error *error) {
+  uint32_t n = count(f.inputs());
+  if (given != n || (n && !inputs))
+    return fail(error, IST_INVALID_ARGUMENT,
+                "function '%s' takes %u inputs and got %zu", f.name()->c_str(),
+                n, given);
+  uint32_t symbolCount = count(f.symbols());
+  for (uint32_t i = 0; i < symbolCount; ++i)
+    symbols[i] = -1;
+  for (uint32_t i = 0; i < n; ++i) {
+    const fb::Tensor &t = *f.inputs()->Get(i);
+    const ist_tensor &in = inputs[i];
+    const char *name = t.name()->c_str();
+    if (static_cast<uint32_t>(in.dtype) != static_cast<uint32_t>(t.dtype())) {
+      const char *got = ist_dtype_name(in.dtype);
+      return fail(error, IST_INVALID_ARGUMENT,
+                  "input '%s' has type %s where %s is needed; convert it", name,
+                  got ? got : "(unknown)", fb::EnumNameDType(t.dtype()));
+    }
+    if (in.rank < 0 || static_cast<uint32_t>(in.rank) != count(t.dims()))
+      return fail(error, IST_INVALID_ARGUMENT,
+                  "input '%s' has rank %d where %u is needed; reshape it", name,
+                  in.rank, count(t.dims()));
+    for (int32_t d = 0; d < in.rank; ++d) {
+      const fb::Dim &dim = *t.dims()->Get(d);
+      int64_t v = in.dims[d];
+      if (dim.size() >= 0) {
+        if (v != dim.size())
+          return fail(error, IST_INVALID_ARGUMENT,
+                      "input '%s' has size %lld in dim %d where %lld is needed",
+                      name, static_cast<long long>(v), d,
+                      static_cast<long long>(dim.size()));
+        continue;
+      }
+      const fb::Symbol &s = *f.symbols()->Get(dim.symbol());
+      int64_t &bound = symbols[dim.symbol()];
+      if (v < s.min() || v > s.max() || v % s.multiple() != 0)
+        return fail(
+            error, IST_INVALID_ARGUMENT,
+            "input '%s' has size %lld in dim %d, '%s', which must be "
+            "in %lld..%lld and a multiple of %lld; compile with a wider "
+            "--shape to allow it",
+            name, static_cast<long long>(v), d, s.name()->c_str(),
+            static_cast<long long>(s.min()), static_cast<long long>(s.max()),
+            static_cast<long long>(s.multiple()));
+      if (bound >= 0 && bound != v)
+        return fail(error, IST_INVALID_ARGUMENT,
+                    "input '%s' has size %lld in dim %d, '%s', which is %lld "
+                    "in an input before it; they must agree",
+                    name, static_cast<long long>(v), d, s.name()->c_str(),
+                    static_cast<long long>(bound));
+      bound = v;
+    }
+    uint64_t bytes;
+    if (!tensorBytes(in.dtype, in.dims, in.rank, &bytes))
+      return fail(error, IST_INVALID_ARGUMENT,
+                  "input '%s' has more bytes than there are", name);
+    if (data && (in.capacity < bytes || (bytes && !in.data)))
+      return fail(error, IST_INVALID_ARGUMENT,
+                  "input '%s' needs %llu bytes and has memory for %zu", name,
+                  static_cast<unsigned long long>(bytes),
+                  in.data ? in.capacity : 0);
+  }
+  return IST_OK;
+}
+
+ist_status isthmus::fillOutput(const fb::Tensor &t, const int64_t *regs,
+                               ist_tensor *tensor, ist_error *error) {
+  tensor->dtype = static_cast<ist_dtype>(t.dtype());
+  tensor->rank = static_cast<int32_t>(count(t.dims()));
+  for (int32_t d = 0; d < tensor->rank; ++d) {
+    const fb::Dim &dim = *t.dims()->Get(d);
+    tensor->dims[d] = dim.size() >= 0 ? dim.size() : regs[dim.reg()];
+  }
+  uint64_t bytes;
+  if (!tensorBytes(tensor->dtype, tensor->dims, tensor->rank, &bytes))
+    return fail(error, IST_INVALID_ARGUMENT,
+                "output '%s' would have a negative size, or more bytes than "
+                "there are; use smaller inputs",
+                t.name()->c_str());
+  tensor->bytes = bytes;
+  return IST_OK;
+}

@@ -1,0 +1,65 @@
+//===- program.h - an artifact's variant made ready for a device
+//-----------===//
+#ifndef ISTHMUS_RUNTIME_CORE_PROGRAM_H
+#define ISTHMUS_RUNTIME_CORE_PROGRAM_H
+
+#include "device.h"
+#include "plan.h"
+#include "schema.h"
+#include "zip.h"
+
+/// Counted; immutable once load has returned.
+struct ist_program {
+  ~ist_program();
+  /// After the container was opened.
+  ist_status load(ist_device *device, int32_t variant, ist_error *error);
+
+  const isthmus::fb::Function *function(uint32_t i) const {
+    return program->functions()->Get(i);
+  }
+  uint32_t functionCount() const { return program->functions()->size(); }
+  /// -1: none.
+  int64_t find(const char *name) const;
+  /// The alignment that the kernels of `f` want of every buffer.
+  uint32_t alignment(const isthmus::fb::Function &f) const;
+
+  int references = 1;
+  isthmus::Zip zip;
+  void *manifestCopy = nullptr; // when the one in the container is unaligned
+  const isthmus::fb::Manifest *manifest = nullptr;
+  const isthmus::fb::Program *program = nullptr;
+  uint32_t variant = 0;
+  isthmus::Array<char *> remarks;
+
+  ist_device *device = nullptr; // null: for queries only
+  ist_driver_module *module = nullptr;
+  isthmus::Array<const ist_driver_kernel *> kernels;
+  isthmus::Array<ist_driver_memory> weights; // no bytes: not used here
+  isthmus::Array<ist_driver_memory> derived;
+  isthmus::Array<uint64_t> derivedSizes;
+  isthmus::Array<uint8_t> derivedMade;
+
+private:
+  ist_status chooseVariant(int32_t wanted, ist_error *error);
+  bool fits(const isthmus::fb::Variant &v, char *why, size_t size) const;
+  void remark(const char *line);
+  ist_status loadCode(ist_error *error);
+  ist_status loadWeights(ist_error *error);
+  ist_status runInit(ist_error *error);
+};
+
+namespace isthmus {
+
+/// Checks inputs against the signature of `f` and gives its symbols their
+/// values. With `data`, also that there is memory behind them.
+ist_status bindInputs(const fb::Function &f, const ist_tensor *inputs,
+                      size_t count, bool data, int64_t *symbols,
+                      ist_error *error);
+
+/// Fills an output's dtype, rank, dims and bytes from final register values.
+ist_status fillOutput(const fb::Tensor &t, const int64_t *regs,
+                      ist_tensor *tensor, ist_error *error);
+
+} // namespace isthmus
+
+#endif // ISTHMUS_RUNTIME_CORE_PROGRAM_H

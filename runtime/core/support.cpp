@@ -1,0 +1,84 @@
+//===- support.cpp
+//---------------------------------------------------------===//
+#include "support.h"
+
+#include <cstdarg>
+#include <cstdio>
+#include <ctime>
+
+using namespace isthmus;
+
+ist_status isthmus::fail(ist_error *error, ist_status code, const char *format,
+                         ...) {
+  if (error) {
+    error->code = code;
+    // The arguments may point into the record that is being filled.
+    char message[sizeof error->message];
+    va_list args;
+    va_start(args, format);
+    std::vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    std::memcpy(error->message, message, sizeof message);
+  }
+  return code;
+}
+
+uint64_t isthmus::nowNs() {
+  timespec t;
+  ::clock_gettime(CLOCK_MONOTONIC, &t);
+  return static_cast<uint64_t>(t.tv_sec) * 1000000000u +
+         static_cast<uint64_t>(t.tv_nsec);
+}
+
+bool isthmus::tensorBytes(ist_dtype dtype, const int64_t *dims, int32_t rank,
+                          uint64_t *bytes) {
+  int64_t n = static_cast<int64_t>(ist_dtype_size(dtype));
+  bool zero = false;
+  for (int32_t i = 0; i < rank; ++i) {
+    if (dims[i] < 0)
+      return false;
+    if (dims[i] == 0)
+      zero = true;
+    else if (__builtin_mul_overflow(n, dims[i], &n))
+      return false;
+  }
+  *bytes = zero ? 0 : static_cast<uint64_t>(n);
+  return true;
+}
+
+extern "C" {
+
+const char *ist_version(void) { return "0.1.0"; }
+
+const char *ist_status_name(ist_status status) {
+  static const char *const names[] = {"OK",
+                                      "INVALID_ARGUMENT",
+                                      "NOT_FOUND",
+                                      "UNAVAILABLE",
+                                      "RESOURCE_EXHAUSTED",
+                                      "DATA_LOSS",
+                                      "UNIMPLEMENTED",
+                                      "ABORTED",
+                                      "DEADLINE_EXCEEDED",
+                                      "INTERNAL"};
+  unsigned i = static_cast<unsigned>(status);
+  return i < sizeof names / sizeof *names ? names[i] : "UNKNOWN";
+}
+
+static const struct {
+  const char *name;
+  size_t size;
+} dtypes[] = {{"f32", 4}, {"f64", 8}, {"f16", 2}, {"bf16", 2}, {"i8", 1},
+              {"i16", 2}, {"i32", 4}, {"i64", 8}, {"u8", 1},   {"u16", 2},
+              {"u32", 4}, {"u64", 8}, {"i1", 1}};
+
+const char *ist_dtype_name(ist_dtype dtype) {
+  unsigned i = static_cast<unsigned>(dtype);
+  return i < sizeof dtypes / sizeof *dtypes ? dtypes[i].name : nullptr;
+}
+
+size_t ist_dtype_size(ist_dtype dtype) {
+  unsigned i = static_cast<unsigned>(dtype);
+  return i < sizeof dtypes / sizeof *dtypes ? dtypes[i].size : 0;
+}
+}

@@ -1,0 +1,316 @@
+//===- builder.cpp - writes programs by hand, for tests
+//--------------------===//
+#include "builder.h"
+#include "ArtifactWriter.h"
+
+#include <fstream>
+#include <map>
+#include <sstream>
+#include <unistd.h>
+
+using namespace isthmus;
+using namespace isthmus::test;
+
+namespace {
+
+std::string slurp(const std::string &path) {
+  std::ifstream in(path, std::ios::binary);
+  std::stringstream s;
+  s << in.rdbuf();
+  return s.str();
+}
+
+using PK = fb::ParamKind;
+using A = fb::Access;
+struct P {
+  PK kind;
+  A access;
+};
+const P in = {PK::address, A::read}, out = {PK::address, A::write},
+        scalar = {PK::scalar, A::none}, word = {PK::error_word, A::write};
+// What kernels.c says.
+const std::vector<std::pair<const char *, std::vector<P>>> kernels = {
+    {"add_f32", {in, in, out, scalar}},
+    {"scale_f32", {in, out, scalar, scalar}},
+    {"inc_i64", {in, out, scalar}},
+    {"nonzero_f32", {in, scalar, out, out}},
+    {"gather_f32", {in, scalar, in, out, scalar, word}},
+    {"constant_f32", {out, scalar}},
+    {"mark_u32", {out}},
+    {"slow", {out}},
+};
+
+} // namespace
+
+FunctionBuilder::FunctionBuilder(fb::ProgramT &program, const std::string &name)
+    : program(program) {
+  program.functions.push_back(std::make_unique<fb::FunctionT>());
+  f = program.functions.back().get();
+  f->name = name;
+}
+
+uint32_t FunctionBuilder::symbol(const std::string &name, int64_t min,
+                                 int64_t max, int64_t multiple) {
+  auto s = std::make_unique<fb::SymbolT>();
+  s->name = name;
+  s->min = min;
+  s->max = max;
+  s->multiple = multiple;
+  f->symbols.push_back(std::move(s));
+  return intReg();
+}
+
+static std::unique_ptr<fb::TensorT> makeTensor(const std::string &name,
+                                               fb::DType dtype,
+                                               const std::vector<int64_t> &dims,
+                                               bool output) {
+  auto t = std::make_unique<fb::TensorT>();
+  t->name = name;
+  t->dtype = dtype;
+  for (int64_t d : dims) {
+    auto dim = std::make_unique<fb::DimT>();
+    if (d >= 0)
+      dim->size = d;
+    else
+      (output ? dim->reg : dim->symbol) = static_cast<int32_t>(-1 - d);
+    t->dims.push_back(std::move(dim));
+  }
+  return t;
+}
+
+uint32_t FunctionBuilder::input(const std::string &name, fb::DType dtype,
+                                const std::vector<int64_t> &dims) {
+  f->inputs.push_back(makeTensor(name, dtype, dims, false));
+  return buffer(Op::input, static_cast<uint32_t>(f->inputs.size() - 1));
+}
+
+uint32_t FunctionBuilder::output(const std::string &name, fb::DType dtype,
+                                 const std::vector<int64_t> &dims) {
+  f->outputs.push_back(makeTensor(name, dtype, dims, true));
+  return static_cast<uint32_t>(f->outputs.size() - 1);
+}
+
+uint32_t FunctionBuilder::emit(Op op, uint32_t dst, uint32_t a, uint32_t b,
+                               uint32_t c) {
+  f->code.emplace_back(op, dst, a, b, c);
+  return static_cast<uint32_t>(f->code.size() - 1);
+}
+
+uint32_t FunctionBuilder::constant(int64_t v) {
+  f->consts.push_back(v);
+  uint32_t r = intReg();
+  emit(Op::const_, r, static_cast<uint32_t>(f->consts.size() - 1));
+  return r;
+}
+
+uint32_t FunctionBuilder::binary(Op op, uint32_t a, uint32_t b) {
+  uint32_t r = intReg();
+  emit(op, r, a, b);
+  return r;
+}
+
+uint32_t FunctionBuilder::buffer(Op op, uint32_t a, uint32_t b) {
+  uint32_t r = bufReg();
+  emit(op, r, a, b);
+  return r;
+}
+
+uint32_t FunctionBuilder::alloc(uint32_t size, bool pool) {
+  auto t = std::make_unique<fb::TransientT>();
+  t->size = size;
+  t->first = static_cast<uint32_t>(f->code.size());
+  t->last = UINT32_MAX; // patched in packed()
+  t->pool = pool;
+  f->transients.push_back(std::move(t));
+  return buffer(Op::alloc, static_cast<uint32_t>(f->transients.size() - 1));
+}
+
+void FunctionBuilder::launch(const std::string &kernel, uint32_t grid,
+                             const std::vector<uint32_t> &buffers,
+                             const std::vector<uint32_t> &scalars,
+                             const std::string &node,
+                             const std::vector<std::string> &errors) {
+  auto l = std::make_unique<fb::LaunchT>();
+  for (size_t i = 0; i < kernels.size(); ++i)
+    if (kernel == kernels[i].first)
+      l->kernel = static_cast<uint32_t>(i);
+  l->grid = grid;
+  l->buffers = buffers;
+  l->scalars = scalars;
+  auto string = [&](const std::string &s) {
+    program.strings.push_back(s);
+    return static_cast<uint32_t>(program.strings.size() - 1);
+  };
+  l->nodes = {string(node)};
+  for (const std::string &e : errors)
+    l->errors.push_back(string(e));
+  f->launches.push_back(std::move(l));
+  emit(Op::launch, 0, static_cast<uint32_t>(f->launches.size() - 1));
+}
+
+uint32_t FunctionBuilder::read(uint32_t buffer, uint32_t element,
+                               fb::DType type) {
+  uint32_t r = intReg();
+  emit(Op::read, r, buffer, element, static_cast<uint32_t>(type));
+  return r;
+}
+
+void FunctionBuilder::setTarget(uint32_t at, uint32_t target) {
+  const fb::Instr &i = f->code[at];
+  f->code[at] = fb::Instr(i.op(), i.dst(), i.a(), target, i.c());
+}
+
+void FunctionBuilder::if_(uint32_t cond) {
+  open.push_back(emit(Op::if_, 0, cond));
+}
+
+void FunctionBuilder::else_() {
+  uint32_t at = emit(Op::else_);
+  setTarget(open.back(), at);
+  open.back() = at;
+}
+
+void FunctionBuilder::endIf() {
+  setTarget(open.back(), emit(Op::end_if));
+  open.pop_back();
+}
+
+uint32_t FunctionBuilder::loop(uint32_t n) {
+  uint32_t r = intReg();
+  open.push_back(emit(Op::loop, r, n));
+  return r;
+}
+
+void FunctionBuilder::breakIf(uint32_t cond) { emit(Op::break_if, 0, cond); }
+
+void FunctionBuilder::endLoop() {
+  uint32_t begin = open.back();
+  open.pop_back();
+  uint32_t end = emit(Op::end_loop, 0, 0, begin);
+  setTarget(begin, end);
+  for (uint32_t i = begin; i < end; ++i)
+    if (f->code[i].op() == Op::break_if && f->code[i].b() == 0)
+      setTarget(i, end);
+}
+
+uint32_t FunctionBuilder::groups(uint32_t n) {
+  return binary(Op::ceildiv, n, constant(64));
+}
+
+uint32_t FunctionBuilder::bytes(uint32_t n, int64_t elementBytes) {
+  return binary(Op::mul, n, constant(elementBytes));
+}
+
+ArtifactBuilder::ArtifactBuilder() {
+  manifest.producer = "isthmus-runtime-tests";
+  auto v = std::make_unique<fb::VariantT>();
+  v->target = "cpu:test";
+  v->code = "code/cpu";
+  v->format = "elf";
+  v->program = std::make_unique<fb::ProgramT>();
+  v->program->target = "cpu:test";
+  for (const auto &[name, params] : kernels) {
+    auto k = std::make_unique<fb::KernelT>();
+    k->name = name;
+    k->family = "test";
+    for (const P &p : params) {
+      auto param = std::make_unique<fb::ParamT>();
+      param->kind = p.kind;
+      param->access = p.access;
+      param->align = p.kind == PK::address ? 64 : 1;
+      k->params.push_back(std::move(param));
+    }
+    v->program->kernels.push_back(std::move(k));
+  }
+  manifest.variants.push_back(std::move(v));
+  code = slurp(ISTHMUS_TEST_KERNELS);
+}
+
+uint32_t ArtifactBuilder::weight(const std::string &name,
+                                 const std::vector<float> &data) {
+  auto w = std::make_unique<fb::WeightT>();
+  weights.resize((weights.size() + 63) / 64 * 64);
+  w->name = name;
+  w->member = "weights";
+  w->offset = weights.size();
+  w->bytes = data.size() * sizeof(float);
+  w->dims = {static_cast<int64_t>(data.size())};
+  weights.append(reinterpret_cast<const char *>(data.data()), w->bytes);
+  manifest.weights.push_back(std::move(w));
+  return static_cast<uint32_t>(manifest.weights.size() - 1);
+}
+
+std::string ArtifactBuilder::packed() {
+  for (auto &v : manifest.variants)
+    for (auto &f : v->program->functions) {
+      for (auto &t : f->transients)
+        if (t->last == UINT32_MAX)
+          t->last = static_cast<uint32_t>(f->code.size() - 1);
+      int depth = 0, waits = 0;
+      for (const fb::Instr &i : f->code) {
+        depth += i.op() == Op::loop;
+        depth -= i.op() == Op::end_loop;
+        if (i.op() == Op::read)
+          waits = depth || waits < 0 ? -1 : waits + 1;
+      }
+      f->host_waits = waits;
+    }
+  flatbuffers::FlatBufferBuilder builder;
+  fb::FinishManifestBuffer(builder, fb::Manifest::Pack(builder, &manifest));
+  return std::string(reinterpret_cast<char *>(builder.GetBufferPointer()),
+                     builder.GetSize());
+}
+
+std::string ArtifactBuilder::bytes() { return bytesWith(packed()); }
+
+std::string ArtifactBuilder::bytesWith(const std::string &packed) {
+  std::string path = testing::TempDir() + "isthmus-runtime-test-" +
+                     std::to_string(::getpid()) + ".ist";
+  std::string err;
+  ArtifactWriter w;
+  bool ok = w.open(path, err) && w.beginMember("manifest", err) &&
+            w.append(packed.data(), packed.size(), err) &&
+            w.beginMember("code/cpu", err) &&
+            w.append(code.data(), code.size(), err) &&
+            w.beginMember("weights", err) &&
+            w.append(weights.data(), weights.size(), err) && w.finish(err);
+  EXPECT_TRUE(ok) << err;
+  std::string all = slurp(path);
+  ::unlink(path.c_str());
+  return all;
+}
+
+ist_device *test::device() {
+  static Device d = [] {
+    ist_device *d = nullptr;
+    ist_error error;
+    EXPECT_EQ(ist_device_open("cpu", &d, &error), IST_OK) << error.message;
+    return Device(d);
+  }();
+  return d.get();
+}
+
+Program test::load(const std::string &bytes) {
+  ist_program *p = nullptr;
+  ist_error error = {};
+  EXPECT_EQ(ist_program_load_memory(bytes.data(), bytes.size(), device(),
+                                    IST_BEST_VARIANT, &p, &error),
+            IST_OK)
+      << error.message;
+  return Program(p);
+}
+
+Session test::session(const Program &program) {
+  ist_session *s = nullptr;
+  ist_error error = {};
+  EXPECT_EQ(ist_session_create(program.get(), &s, &error), IST_OK)
+      << error.message;
+  return Session(s);
+}
+
+ist_status test::call(const Session &s, const std::vector<ist_tensor> &inputs,
+                      std::vector<ist_tensor> &outputs, ist_error *error) {
+  *error = {};
+  return ist_call(s.get(), "main", inputs.data(), inputs.size(), outputs.data(),
+                  outputs.size(), error);
+}
