@@ -170,6 +170,19 @@ LogicalResult AllocOp::verify() {
   return success();
 }
 
+static LogicalResult verifySlot(Operation *op, RingType ring,
+                                TypeRange tiles) {
+  if (!llvm::equal(ring.getTiles(), tiles))
+    return op->emitOpError("results must be the tiles of ") << ring;
+  return success();
+}
+LogicalResult RingAcquireOp::verify() {
+  return verifySlot(*this, getRing().getType(), getTiles().getTypes());
+}
+LogicalResult RingWaitOp::verify() {
+  return verifySlot(*this, getRing().getType(), getTiles().getTypes());
+}
+
 LogicalResult AsyncCopyOp::verify() {
   auto from = cast<MemRefType>(getSource().getType());
   auto to = cast<MemRefType>(getTile().getType());
@@ -180,6 +193,9 @@ LogicalResult AsyncCopyOp::verify() {
            << from.getRank() << " indices, has " << getIndices().size();
   if (to.getRank() > from.getRank())
     return emitOpError("tile has a higher rank than the source");
+  if (!to.hasStaticShape() || to.getMemorySpaceAsInt() != kWorkgroupSpace)
+    return emitOpError("tile must be a static memref in memory space ")
+           << kWorkgroupSpace << ", got " << to;
   return success();
 }
 

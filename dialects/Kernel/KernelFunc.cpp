@@ -271,10 +271,12 @@ LogicalResult FuncOp::verifyRegions() {
         getGrid()->getNumSymbols() != sizes)
       return emitOpError("grid must map the ")
              << sizes << " sizes, as symbols, to one number";
-    if ((form == Form::lanes) != getGroup().has_value())
-      return emitOpError(form == Form::lanes
-                             ? "form(lanes) needs a group size"
-                             : "form(tiled) has no group size");
+    // form(tiled) may say how many lanes it was planned for: roles and the
+    // distribution of tiles depend on it. CPU plans leave it out.
+    if (form == Form::lanes && !getGroup())
+      return emitOpError("form(lanes) needs a group size");
+    if (getGroup() && *getGroup() < 1)
+      return emitOpError("group must be at least 1, got ") << int64_t(*getGroup());
   }
   WalkResult walk = getBody().walk([&](Operation *op) {
     if (!dialectAllowed(form, op->getName().getDialectNamespace())) {

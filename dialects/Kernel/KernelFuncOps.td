@@ -25,7 +25,7 @@ def Kernel_FuncOp : Kernel_Op<"func", [IsolatedFromAbove, Symbol, AutomaticAlloc
       and `bufferization.materialize_in_destination`; no grid.
     * `form(tiled)`: one workgroup's program: a 1-D `grid`, statically shaped
       tiles as vectors, `scf.forall` for independent elements, uniform control
-      flow, no lanes.
+      flow, no lanes. `group` is optional: how many lanes it was planned for.
     * `form(lanes)`: one lane's program: `group` lanes a workgroup, lane ids,
       barriers, memory space 3.
 

@@ -21,6 +21,7 @@ class Kernel_SlotOp<string mnemonic> : Kernel_Op<mnemonic, [MemoryEffects<[MemRe
   let arguments = (ins Kernel_RingType:$ring, Index:$slot);
   let results = (outs Variadic<AnyMemRef>:$tiles);
   let assemblyFormat = "$ring `[` $slot `]` attr-dict `:` type($ring) custom<RingTiles>(ref(type($ring)), type($tiles))";
+  let hasVerifier = 1;
 }
 
 def Kernel_RingAcquireOp : Kernel_SlotOp<"ring_acquire"> {

@@ -1,3 +1,5 @@
+// RUN: ist-opt %s | ist-opt | FileCheck %s
+
 // A dynamic elementwise kernel: one workgroup runs 256 elements.
 #grid = affine_map<()[s0] -> (s0 ceildiv 256)>
 kernel.func @relu form(tiled) sizes(%n in 1 to 1048576) in %x: memref<?xf32>{%n} align 16, out %y: memref<?xf32>{%n} align 16 grid(#grid) {
@@ -16,3 +18,10 @@ kernel.func @relu form(tiled) sizes(%n in 1 to 1048576) in %x: memref<?xf32>{%n}
   }
   kernel.return
 }
+
+// CHECK: kernel.func @relu form(tiled) sizes(%[[N:.*]] in 1 to 1048576)
+// CHECK-SAME: in %[[X:.*]]: memref<?xf32>{%[[N]]} align 16, out %[[Y:.*]]: memref<?xf32>{%[[N]]} align 16 grid(
+// CHECK: kernel.group_id
+// CHECK: scf.forall
+// CHECK: memref.store %{{.*}}, %[[Y]]
+// CHECK: kernel.return
