@@ -1,0 +1,128 @@
+//===- Importer.h - values, scopes and the walk over a model -*- C++ -*-===//
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef ISTHMUS_LIB_IMPORT_IMPORTER_H
+#define ISTHMUS_LIB_IMPORT_IMPORTER_H
+
+#include "lib/Import/IndexMath.h"
+#include "lib/Import/Model.h"
+#include "lib/Import/OnnxImporter.h"
+
+#include "mlir/IR/BuiltinAttributes.h"
+
+#include <deque>
+
+namespace isthmus {
+
+class Registry;
+
+/// What the importer knows about one ONNX value.
+struct ImportValue {
+  std::string name;
+  DType dtype = DType::undefined;
+  /// One per dim: an index attribute, or the SSA index that is the size.
+  Sizes sizes;
+  /// Null until somebody needs it: see Importer::tensor.
+  mlir::Value tensor;
+  /// The elements, when the host knows them: integers and bools of rank <= 1
+  /// and at most kMaxScalars elements. Unsigned ones are zero-extended.
+  std::optional<Sizes> scalars;
+  /// Data of the model's file, not turned into a tensor yet.
+  const onnx::TensorProto *proto = nullptr;
+  /// The elements, when they are constant and somebody asked.
+  mlir::DenseElementsAttr constant;
+  /// Where the value was made: what is derived lazily is kept only there.
+  mlir::Block *home = nullptr;
+  /// Made by a node that failed; its users are skipped without a diagnostic.
+  bool poisoned = false;
+
+  int64_t rank() const { return sizes.size(); }
+  std::optional<int64_t> dim(int64_t i) const {
+    return IndexMath::known(sizes[i]);
+  }
+  /// The number of elements when all sizes are known.
+  std::optional<int64_t> count() const;
+};
+
+inline constexpr int64_t kMaxScalars = 64;
+inline constexpr int64_t kMaxInlineConstant = 32;
+
+/// The names one graph or function body can see.
+struct Scope {
+  Scope *parent = nullptr; // null for the main graph and for functions
+  llvm::StringMap<ImportValue *> values;
+  llvm::StringMap<int64_t> opsets; // by domain, "" for ai.onnx
+  std::string prefix;              // of node names, inside functions: "caller/"
+  int functionDepth = 0;
+
+  ImportValue *find(llvm::StringRef name) const;
+};
+
+class Importer {
+public:
+  Importer(const Model &model, mlir::MLIRContext &context,
+           const OnnxImportOptions &options,
+           llvm::SmallVectorImpl<ImportDiagnostic> &diags);
+
+  mlir::OwningOpRef<mlir::ModuleOp> run();
+
+  /// Imports the nodes of a subgraph at the builder's insertion point. The
+  /// caller has put the graph's inputs into `scope`. Gives the outputs.
+  mlir::LogicalResult importBody(const onnx::GraphProto &graph, Scope &scope,
+                                 llvm::SmallVectorImpl<ImportValue *> &outputs);
+
+  ImportValue *newValue(DType dtype, Sizes sizes, mlir::Value tensor = {});
+  ImportValue *newScalars(DType dtype, Sizes elements, int64_t rank);
+  ImportValue *newConstant(const onnx::TensorProto &proto,
+                           llvm::StringRef name); // null after a diagnostic
+  /// The tensor of a value; makes it when needed.
+  mlir::Value tensor(ImportValue &value);
+  /// The elements of a constant, or null.
+  mlir::DenseElementsAttr constant(ImportValue &value);
+  mlir::RankedTensorType tensorType(DType dtype,
+                                    llvm::ArrayRef<OpFoldResult> sizes);
+  /// A bound that `size` is never below.
+  int64_t lowerBound(OpFoldResult size);
+
+  void report(ImportDiagnostic diag) { diags.push_back(std::move(diag)); }
+  void modelError(llvm::StringRef code, const llvm::Twine &reason,
+                  llvm::StringRef nextStep = "");
+
+  mlir::OpBuilder b;
+  mlir::Location loc;
+  IndexMath idx;
+  const Model &model;
+
+private:
+  mlir::LogicalResult
+  importNodes(const google::protobuf::RepeatedPtrField<onnx::NodeProto> &nodes,
+              Scope &scope);
+  void importNode(const onnx::NodeProto &node, int index, Scope &scope);
+  mlir::LogicalResult
+  callFunction(const onnx::FunctionProto &function, const onnx::NodeProto &node,
+               Scope &scope, llvm::ArrayRef<ImportValue *> inputs,
+               llvm::SmallVectorImpl<ImportValue *> &results);
+  mlir::LogicalResult importInitializers(const onnx::GraphProto &graph,
+                                         Scope &scope);
+  mlir::LogicalResult importInputs(const onnx::GraphProto &graph, Scope &scope);
+  mlir::LogicalResult importOutputs(const onnx::GraphProto &graph,
+                                    Scope &scope);
+  const onnx::FunctionProto *findFunction(const onnx::NodeProto &node) const;
+  mlir::DenseElementsAttr decode(const onnx::TensorProto &proto,
+                                 mlir::RankedTensorType type);
+
+  const OnnxImportOptions &options;
+  llvm::SmallVectorImpl<ImportDiagnostic> &diags;
+  const Registry &registry;
+  std::deque<ImportValue> arena;
+  std::deque<onnx::NodeProto> boundNodes; // with their function's attributes
+  mlir::OwningOpRef<mlir::ModuleOp> module;
+  mlir::Operation *mainFunc = nullptr;
+};
+
+} // namespace isthmus
+
+#endif // ISTHMUS_LIB_IMPORT_IMPORTER_H
