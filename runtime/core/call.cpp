@@ -70,7 +70,6 @@ private:
   ist_status copy(const fb::Instr &i);
   ist_status fill(const fb::Instr &i);
   ist_status read(const fb::Instr &i);
-  ist_status decode(fb::DType type, const void *p, int64_t *out);
   ist_status checkErrorWords();
   ist_status finish();
 
@@ -642,73 +641,12 @@ ist_status Call::read(const fb::Instr &i) {
     return s;
   if (ist_status s = checkErrorWords())
     return s;
-  return decode(type, session.words.host, &r[i.dst()]);
-}
-
-ist_status Call::decode(fb::DType type, const void *p, int64_t *out) {
-  uint64_t raw = 0;
-  std::memcpy(&raw, p, ist_dtype_size(static_cast<ist_dtype>(type)));
-  double v = 0;
-  uint32_t single = 0;
-  switch (type) {
-  case fb::DType::i8:
-    *out = static_cast<int8_t>(raw);
+  char what[96];
+  if (decodeInteger(type, session.words.host, &r[i.dst()], what, sizeof what))
     return IST_OK;
-  case fb::DType::i16:
-    *out = static_cast<int16_t>(raw);
-    return IST_OK;
-  case fb::DType::i32:
-    *out = static_cast<int32_t>(raw);
-    return IST_OK;
-  case fb::DType::i1:
-    *out = raw != 0;
-    return IST_OK;
-  case fb::DType::i64:
-  case fb::DType::u8:
-  case fb::DType::u16:
-  case fb::DType::u32:
-    *out = static_cast<int64_t>(raw);
-    return IST_OK;
-  case fb::DType::u64:
-    if (raw > INT64_MAX)
-      return fail(error, IST_INVALID_ARGUMENT,
-                  "function '%s', command %u: the value %llu that the model "
-                  "computed for a size is too large",
-                  f.name()->c_str(), pc, ull(raw));
-    *out = static_cast<int64_t>(raw);
-    return IST_OK;
-  case fb::DType::f64:
-    std::memcpy(&v, &raw, sizeof v);
-    break;
-  case fb::DType::f16: {
-    // Subnormals are all below one and infinities above any size.
-    uint32_t exponent = raw >> 10 & 31, mantissa = raw & 1023;
-    single = exponent == 31  ? 0x7f800000 | mantissa
-             : exponent == 0 ? 0
-                             : (exponent + 112) << 23 | mantissa << 13;
-    single |= static_cast<uint32_t>(raw & 0x8000) << 16;
-    float x;
-    std::memcpy(&x, &single, sizeof x);
-    v = x;
-    break;
-  }
-  case fb::DType::bf16:
-  case fb::DType::f32: {
-    single = static_cast<uint32_t>(type == fb::DType::bf16 ? raw << 16 : raw);
-    float x;
-    std::memcpy(&x, &single, sizeof x);
-    v = x;
-    break;
-  }
-  }
-  // Also false for NaN. 2^63 is the first double that does not fit.
-  if (!(v > -9223372036854775808.0 && v < 9223372036854775808.0))
-    return fail(error, IST_INVALID_ARGUMENT,
-                "function '%s', command %u: the value %g that the model "
-                "computed for a size is no integer",
-                f.name()->c_str(), pc, v);
-  *out = static_cast<int64_t>(v);
-  return IST_OK;
+  return fail(error, IST_INVALID_ARGUMENT,
+              "function '%s', command %u: the model computed %s for a size",
+              f.name()->c_str(), pc, what);
 }
 
 ist_status Call::checkErrorWords() {

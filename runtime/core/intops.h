@@ -89,6 +89,11 @@ inline bool isInteger(fb::Op op) {
   return op >= fb::Op::const_ && op <= fb::Op::select;
 }
 
+/// The element of type `type` at `p` as an integer, floats rounded to zero.
+/// False: there is none; `what` says which value it is.
+bool decodeInteger(fb::DType type, const void *p, int64_t *out, char *what,
+                   size_t size);
+
 } // namespace isthmus
 
 #endif // ISTHMUS_RUNTIME_CORE_INTOPS_H

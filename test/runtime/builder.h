@@ -5,7 +5,7 @@
 
 #include "program_generated.h"
 
-#include <isthmus/runtime.h>
+#include <isthmus/runtime.hpp>
 
 #include <gtest/gtest.h>
 #include <memory>
@@ -87,18 +87,8 @@ public:
   std::string weights; // member "weights"
 };
 
-struct DeviceDeleter {
-  void operator()(ist_device *d) const { ist_device_release(d); }
-};
-struct ProgramDeleter {
-  void operator()(ist_program *p) const { ist_program_release(p); }
-};
-struct SessionDeleter {
-  void operator()(ist_session *s) const { ist_session_destroy(s); }
-};
-using Device = std::unique_ptr<ist_device, DeviceDeleter>;
-using Program = std::unique_ptr<ist_program, ProgramDeleter>;
-using Session = std::unique_ptr<ist_session, SessionDeleter>;
+/// y = (x + w) * 3 with w = 2 and a dynamic size n in 1..1000.
+std::string addScale();
 
 /// One for the whole test run.
 ist_device *device();

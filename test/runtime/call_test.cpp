@@ -15,23 +15,6 @@ constexpr auto i64 = fb::DType::i64;
 
 int64_t dim(uint32_t i) { return -1 - static_cast<int64_t>(i); }
 
-/// y = (x + w) * 3 with a dynamic size.
-std::string addScale() {
-  ArtifactBuilder a;
-  uint32_t w = a.weight("w", std::vector<float>(1000, 2.f));
-  auto f = a.function("main");
-  uint32_t n = f.symbol("n", 1, 1000);
-  uint32_t x = f.input("x", f32, {dim(n)});
-  uint32_t y = f.output("y", f32, {dim(n)});
-  uint32_t wb = f.buffer(Op::weight, w);
-  uint32_t bytes = f.bytes(n, 4), groups = f.groups(n);
-  uint32_t t = f.alloc(bytes);
-  f.launch("add_f32", groups, {x, wb, t}, {n}, "Add_0");
-  uint32_t out = f.buffer(Op::alloc_output, y, bytes);
-  f.launch("scale_f32", groups, {t, out}, {n, f.constant(3)}, "Mul_1");
-  return a.bytes();
-}
-
 TEST(Call, DynamicSizes) {
   std::string bytes = addScale();
   Program p = load(bytes);

@@ -1,0 +1,308 @@
+//===- ist-bench.cpp - times calls
+//-----------------------------------------===//
+//
+// As google-benchmark does: warm up, choose how many calls make a repetition
+// long enough for the clock, report median, minimum and coefficient of
+// variation over repetitions.
+//
+//===----------------------------------------------------------------------===//
+#include "model.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+using namespace isthmus;
+using namespace isthmus::tools;
+using nlohmann::json;
+
+namespace {
+
+struct Options {
+  std::string artifact, device, function = "main";
+  std::vector<std::string> shapes;
+  bool asJson = false, profile = false;
+  uint64_t seed = 0;
+  int variant = IST_BEST_VARIANT;
+  unsigned repetitions = 10, threads = 0;
+  double minTime = 0.1, warmup = 0.2;
+};
+
+using Clock = std::chrono::steady_clock;
+
+int fail(const Failure &f) {
+  fmt::print(stderr, "ist-bench: {}: {}\n", ist_status_name(f.code), f.message);
+  return 1;
+}
+
+class Bench {
+public:
+  explicit Bench(const Options &o) : o(o) {}
+  bool prepare(Failure &failure);
+  bool measure(Failure &failure);
+  bool profile(Failure &failure);
+  json result() const;
+  void print(const json &j) const;
+
+private:
+  bool call(Failure &failure);
+  /// Calls `n` times; seconds for all.
+  bool time(uint64_t n, double *seconds, Failure &failure);
+
+  const Options &o;
+  Model model;
+  Session session;
+  std::vector<OwnedTensor> owned;
+  std::vector<ist_tensor> inputs, outputs;
+  std::vector<int64_t> symbols;
+  uint64_t iterations = 1;
+  std::vector<double> perCall; // seconds, one a repetition
+  json launches = json::array();
+};
+
+bool Bench::prepare(Failure &failure) {
+  std::string err;
+  Shapes shapes;
+  if (!parseShapes(o.shapes, &shapes, err)) {
+    failure = {IST_INVALID_ARGUMENT, err};
+    return false;
+  }
+  if (!model.load(o.artifact, o.device, o.variant, false, failure) ||
+      !model.select(o.function, failure) ||
+      !model.sizes(shapes, &symbols, failure))
+    return false;
+  owned.resize(model.inputs.size());
+  outputs.resize(model.outputs.size());
+  for (size_t i = 0; i < owned.size(); ++i) {
+    if (!randomTensor(model.shaped(i, symbols), o.seed + i, &owned[i])) {
+      failure = {IST_RESOURCE_EXHAUSTED,
+                 fmt::format("no memory for input '{}'", model.inputs[i].name)};
+      return false;
+    }
+    inputs.push_back(owned[i].tensor);
+  }
+  ist_session *s = nullptr;
+  ist_error error = {};
+  if (ist_session_create(model.program.get(), &s, &error)) {
+    failure = {error.code, error.message};
+    return false;
+  }
+  session.reset(s);
+  return true;
+}
+
+bool Bench::call(Failure &failure) {
+  ist_error error = {};
+  if (ist_call(session.get(), o.function.c_str(), inputs.data(), inputs.size(),
+               outputs.data(), outputs.size(), &error) == IST_OK)
+    return true;
+  failure = {error.code, error.message};
+  return false;
+}
+
+bool Bench::time(uint64_t n, double *seconds, Failure &failure) {
+  auto begin = Clock::now();
+  for (uint64_t i = 0; i < n; ++i)
+    if (!call(failure))
+      return false;
+  *seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  return true;
+}
+
+bool Bench::measure(Failure &failure) {
+  double spent = 0, last = 0;
+  do {
+    if (!time(1, &last, failure))
+      return false;
+    spent += last;
+  } while (spent < o.warmup);
+  // Grow until one repetition takes long enough.
+  for (;;) {
+    double seconds;
+    if (!time(iterations, &seconds, failure))
+      return false;
+    if (seconds >= o.minTime)
+      break;
+    double factor = o.minTime * 1.2 / std::max(seconds, 1e-9);
+    iterations = std::max<uint64_t>(
+        iterations + 1, static_cast<uint64_t>(static_cast<double>(iterations) *
+                                              std::min(factor, 10.0)));
+  }
+  for (unsigned r = 0; r < o.repetitions; ++r) {
+    double seconds;
+    if (!time(iterations, &seconds, failure))
+      return false;
+    perCall.push_back(seconds / static_cast<double>(iterations));
+  }
+  return true;
+}
+
+bool Bench::profile(Failure &failure) {
+  ist_error error = {};
+  auto failed = [&] {
+    failure = {error.code, error.message};
+    return false;
+  };
+  if (ist_session_set_profiling(session.get(), 1, &error))
+    return failed();
+  double seconds;
+  if (!time(std::max<uint64_t>(iterations / 4, 5), &seconds, failure))
+    return false;
+  uint64_t total = 0;
+  for (uint32_t i = 0; i < model.info.launch_count; ++i) {
+    ist_launch_profile p;
+    ist_launch_info l;
+    ist_kernel_info k;
+    const ist_program *program = model.program.get();
+    if (ist_session_profile(session.get(), model.index, i, &p, &error) ||
+        ist_program_launch(program, model.index, i, &l, &error) ||
+        ist_program_kernel(program, l.kernel, &k, &error))
+      return failed();
+    json nodes = json::array();
+    for (uint32_t j = 0; j < l.node_count; ++j) {
+      const char *node = "";
+      if (ist_program_launch_node(program, model.index, i, j, &node, &error))
+        return failed();
+      nodes.push_back(node);
+    }
+    if (p.count == 0)
+      continue; // not on the way these sizes take
+    total += p.nanoseconds;
+    launches.push_back({{"launch", i},
+                        {"kernel", k.name},
+                        {"family", k.family},
+                        {"nodes", nodes},
+                        {"count", p.count},
+                        {"total_ns", p.nanoseconds},
+                        {"mean_us", static_cast<double>(p.nanoseconds) / 1e3 /
+                                        static_cast<double>(p.count)}});
+  }
+  for (json &l : launches)
+    l["percent"] =
+        total ? 100.0 * l["total_ns"].get<double>() / static_cast<double>(total)
+              : 0.0;
+  std::sort(launches.begin(), launches.end(), [](const json &a, const json &b) {
+    uint64_t x = a["total_ns"], y = b["total_ns"];
+    return x != y ? x > y : a["launch"] < b["launch"];
+  });
+  if (ist_session_set_profiling(session.get(), 0, &error))
+    return failed();
+  return true;
+}
+
+json Bench::result() const {
+  std::vector<double> sorted = perCall;
+  std::sort(sorted.begin(), sorted.end());
+  size_t n = sorted.size();
+  double median =
+             n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2,
+         mean = 0, variance = 0;
+  for (double s : sorted)
+    mean += s / static_cast<double>(n);
+  for (double s : sorted)
+    variance +=
+        n > 1 ? (s - mean) * (s - mean) / static_cast<double>(n - 1) : 0;
+  json sizes = json::object();
+  for (size_t i = 0; i < symbols.size(); ++i)
+    sizes[model.symbols[i].name] = symbols[i];
+  const char *threads = "";
+  for (size_t i = 0; i < ist_device_fact_count(model.device.get()); ++i) {
+    const char *key = "", *value = "";
+    if (ist_device_fact(model.device.get(), i, &key, &value, nullptr) ==
+            IST_OK &&
+        std::string(key) == "cpu.threads")
+      threads = value;
+  }
+  return {{"artifact", o.artifact},
+          {"function", o.function},
+          {"device", ist_device_name(model.device.get())},
+          {"threads", threads},
+          {"sizes", sizes},
+          {"repetitions", n},
+          {"iterations", iterations},
+          {"median_us", median * 1e6},
+          {"min_us", sorted[0] * 1e6},
+          {"mean_us", mean * 1e6},
+          {"cv_percent", mean > 0 ? 100 * std::sqrt(variance) / mean : 0},
+          {"session_bytes", ist_session_memory(session.get())},
+          {"launches", launches}};
+}
+
+void Bench::print(const json &j) const {
+  std::string sizes;
+  for (const auto &[name, size] : j["sizes"].items())
+    sizes += fmt::format(" {}={}", name, size.get<int64_t>());
+  fmt::print("{} {}{} on {}{}\n", o.artifact, o.function, sizes,
+             j["device"].get<std::string>(),
+             j["threads"] == "" ? ""
+                                : fmt::format(", {} threads",
+                                              j["threads"].get<std::string>()));
+  fmt::print("median {:.3f} us, min {:.3f} us, cv {:.1f} % ({} repetitions of "
+             "{} calls)\n",
+             j["median_us"].get<double>(), j["min_us"].get<double>(),
+             j["cv_percent"].get<double>(), j["repetitions"].get<size_t>(),
+             iterations);
+  if (!o.profile)
+    return;
+  fmt::print("\n{:>7} {:>12} {:>8}  {:<32} {}\n", "%", "mean us", "count",
+             "kernel", "nodes");
+  for (const json &l : j["launches"]) {
+    std::string nodes;
+    for (const json &node : l["nodes"])
+      nodes += (nodes.empty() ? "" : ", ") + node.get<std::string>();
+    fmt::print("{:>7.2f} {:>12.3f} {:>8}  {:<32} {}\n",
+               l["percent"].get<double>(), l["mean_us"].get<double>(),
+               l["count"].get<uint64_t>(), l["kernel"].get<std::string>(),
+               nodes);
+  }
+}
+
+int run(const Options &o) {
+  Bench bench(o);
+  Failure failure;
+  if (!bench.prepare(failure) || !bench.measure(failure) ||
+      (o.profile && !bench.profile(failure)))
+    return fail(failure);
+  json j = bench.result();
+  if (o.asJson)
+    fmt::print("{}\n", j.dump(2, ' ', false, json::error_handler_t::replace));
+  else
+    bench.print(j);
+  return 0;
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+  Options o;
+  CLI::App app("Times calls of an artifact's function, on random inputs.",
+               "ist-bench");
+  app.add_option("artifact", o.artifact, "model.ist")->required();
+  app.add_option("--device", o.device, "where to run");
+  app.add_option("--function", o.function, "which function")
+      ->capture_default_str();
+  app.add_option("--shape", o.shapes,
+                 "sizes: batch=4,seq=128 (default: the smallest)");
+  app.add_option("--seed", o.seed, "for the inputs")->capture_default_str();
+  app.add_option("--threads", o.threads,
+                 "threads of the cpu device (default: $ISTHMUS_THREADS, else "
+                 "all)");
+  app.add_option("--repetitions", o.repetitions, "how many")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  app.add_option("--min-time", o.minTime, "seconds a repetition, at least")
+      ->capture_default_str();
+  app.add_option("--warmup", o.warmup, "seconds before")->capture_default_str();
+  app.add_option("--variant", o.variant,
+                 "index of the variant (default: best)");
+  app.add_flag("--profile", o.profile, "time by launch, with nodes");
+  app.add_flag("--json", o.asJson, "as JSON");
+  app.set_version_flag("--version", ist_version());
+  CLI11_PARSE(app, argc, argv);
+  if (o.threads)
+    ::setenv("ISTHMUS_THREADS", std::to_string(o.threads).c_str(), 1);
+  return run(o);
+}

@@ -1,0 +1,330 @@
+//===- ist-info.cpp - what is in an artifact
+//-------------------------------===//
+#include "model.h"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+using namespace isthmus;
+using namespace isthmus::tools;
+using nlohmann::json;
+
+namespace {
+
+struct Options {
+  std::string artifact, device;
+  std::vector<std::string> shapes;
+  bool asJson = false, why = false, kernels = false, weights = false;
+  int variant = IST_BEST_VARIANT;
+};
+
+int fail(const Failure &f) {
+  fmt::print(stderr, "ist-info: {}: {}\n", ist_status_name(f.code), f.message);
+  return 1;
+}
+
+const char *const kinds[] = {"address", "scalar", "error_word"};
+const char *const accesses[] = {"none", "read", "write", "readwrite"};
+
+json tensorJson(const ist_tensor_info &t,
+                const std::vector<ist_symbol_info> &symbols) {
+  json dims = json::array();
+  for (int32_t d = 0; d < t.rank; ++d)
+    if (t.dims[d].size >= 0)
+      dims.push_back(t.dims[d].size);
+    else if (t.dims[d].symbol >= 0)
+      dims.push_back(symbols[t.dims[d].symbol].name);
+    else
+      dims.push_back(nullptr);
+  return {{"name", t.name},
+          {"dtype", ist_dtype_name(t.dtype)},
+          {"dims", dims},
+          {"type", typeText(t, symbols)}};
+}
+
+json launchesJson(const Model &m) {
+  json all = json::array();
+  for (uint32_t i = 0; i < m.info.launch_count; ++i) {
+    ist_launch_info l;
+    ist_kernel_info k;
+    if (ist_program_launch(m.program.get(), m.index, i, &l, nullptr) ||
+        ist_program_kernel(m.program.get(), l.kernel, &k, nullptr))
+      continue; // in range by construction
+    json nodes = json::array();
+    for (uint32_t j = 0; j < l.node_count; ++j) {
+      const char *node = "";
+      ist_program_launch_node(m.program.get(), m.index, i, j, &node, nullptr);
+      nodes.push_back(node);
+    }
+    all.push_back({{"kernel", k.name}, {"nodes", nodes}});
+  }
+  return all;
+}
+
+/// The arena and outputs for the sizes given, if they are good for `m`.
+json memoryJson(const Model &m, const Shapes &shapes) {
+  Failure failure;
+  std::vector<int64_t> symbols;
+  if (!m.sizes(shapes, &symbols, failure))
+    return {{"error", failure.message}};
+  std::vector<ist_tensor> inputs;
+  for (size_t i = 0; i < m.inputs.size(); ++i)
+    inputs.push_back(m.shaped(i, symbols));
+  ist_memory_need need;
+  ist_error error = {};
+  if (ist_program_memory_need(m.program.get(), m.index, inputs.data(),
+                              inputs.size(), &need, &error))
+    return {{"error", error.message}};
+  json sizes = json::object();
+  for (size_t i = 0; i < symbols.size(); ++i)
+    sizes[m.symbols[i].name] = symbols[i];
+  return {{"sizes", sizes},
+          {"arena_bytes", need.arena_bytes},
+          {"output_bytes", need.output_bytes},
+          {"exact", need.exact != 0}};
+}
+
+json functionJson(const Model &m, const Shapes &shapes) {
+  json f = {{"name", m.name},
+            {"host_waits", m.info.host_waits},
+            {"commands", m.info.command_count},
+            {"transients", m.info.transient_count},
+            {"symbols", json::array()},
+            {"inputs", json::array()},
+            {"outputs", json::array()}};
+  for (const ist_symbol_info &s : m.symbols)
+    f["symbols"].push_back({{"name", s.name},
+                            {"min", s.min},
+                            {"max", s.max},
+                            {"multiple", s.multiple}});
+  for (const ist_tensor_info &t : m.inputs)
+    f["inputs"].push_back(tensorJson(t, m.symbols));
+  for (const ist_tensor_info &t : m.outputs)
+    f["outputs"].push_back(tensorJson(t, m.symbols));
+  f["memory"] = memoryJson(m, shapes);
+  f["launches"] = launchesJson(m);
+  return f;
+}
+
+json variantsJson(const ist_program *p, const ist_artifact_info &info) {
+  json all = json::array();
+  for (uint32_t i = 0; i < info.variant_count; ++i) {
+    ist_variant_info v;
+    if (ist_program_variant(p, i, &v, nullptr))
+      continue;
+    json facts = json::object();
+    for (uint32_t j = 0; j < v.fact_count; ++j) {
+      const char *key = "", *value = "";
+      ist_program_variant_fact(p, i, j, &key, &value, nullptr);
+      facts[key] = value;
+    }
+    all.push_back({{"target", v.target},
+                   {"format", v.format},
+                   {"code", v.code},
+                   {"facts", facts},
+                   {"shown", i == info.variant}});
+  }
+  return all;
+}
+
+json kernelsJson(const ist_program *p, const ist_artifact_info &info) {
+  json all = json::array();
+  for (uint32_t i = 0; i < info.kernel_count; ++i) {
+    ist_kernel_info k;
+    if (ist_program_kernel(p, i, &k, nullptr))
+      continue;
+    json params = json::array();
+    for (uint32_t j = 0; j < k.param_count; ++j) {
+      ist_param_info param;
+      if (ist_program_kernel_param(p, i, j, &param, nullptr))
+        continue;
+      params.push_back({{"kind", kinds[param.kind]},
+                        {"access", accesses[param.access]},
+                        {"align", param.align}});
+    }
+    all.push_back({{"name", k.name},
+                   {"family", k.family},
+                   {"workgroup", k.workgroup},
+                   {"shared_bytes", k.shared_bytes},
+                   {"params", params}});
+  }
+  return all;
+}
+
+json weightsJson(const ist_program *p, const ist_artifact_info &info) {
+  json all = json::array();
+  for (uint32_t i = 0; i < info.weight_count; ++i) {
+    ist_weight_info w;
+    if (ist_program_weight(p, i, &w, nullptr))
+      continue;
+    all.push_back({{"name", w.name},
+                   {"dtype", ist_dtype_name(w.dtype)},
+                   {"dims", std::vector<int64_t>(w.dims, w.dims + w.rank)},
+                   {"bytes", w.bytes},
+                   {"member", w.member},
+                   {"offset", w.offset},
+                   {"hash", fmt::format("{:016x}", w.hash)}});
+  }
+  return all;
+}
+
+std::string bytesText(uint64_t bytes) {
+  if (bytes < 10 * 1024)
+    return fmt::format("{} B", bytes);
+  const char *units[] = {"KiB", "MiB", "GiB", "TiB"};
+  double v = static_cast<double>(bytes) / 1024;
+  size_t u = 0;
+  for (; v >= 1024 && u < 3; ++u)
+    v /= 1024;
+  return fmt::format("{:.1f} {}", v, units[u]);
+}
+
+void printFunction(const json &f, bool launches) {
+  fmt::print("\nfunction {}\n", f["name"].get<std::string>());
+  for (const json &t : f["inputs"])
+    fmt::print("  in   {:<24} {}\n", t["name"].get<std::string>(),
+               t["type"].get<std::string>());
+  for (const json &t : f["outputs"])
+    fmt::print("  out  {:<24} {}\n", t["name"].get<std::string>(),
+               t["type"].get<std::string>());
+  for (const json &s : f["symbols"]) {
+    int64_t max = s["max"], multiple = s["multiple"];
+    fmt::print("  dim  {:<24} {}..{}{}\n", s["name"].get<std::string>(),
+               s["min"].get<int64_t>(),
+               max == INT64_MAX ? "" : std::to_string(max),
+               multiple > 1 ? fmt::format(", a multiple of {}", multiple) : "");
+  }
+  int waits = f["host_waits"];
+  fmt::print("  {} commands, {} launches, {} transients, {}\n",
+             f["commands"].get<uint32_t>(), f["launches"].size(),
+             f["transients"].get<uint32_t>(),
+             waits == 0  ? "no host waits"
+             : waits < 0 ? "host waits in a loop"
+                         : fmt::format("{} host waits", waits));
+  const json &memory = f["memory"];
+  if (memory.contains("error")) {
+    fmt::print("  memory: {}\n", memory["error"].get<std::string>());
+  } else {
+    std::string sizes;
+    for (const auto &[name, size] : memory["sizes"].items())
+      sizes += fmt::format("{}{}={}", sizes.empty() ? " with " : ",", name,
+                           size.get<int64_t>());
+    fmt::print("  memory{}: {} for transients, {} for outputs{}\n", sizes,
+               bytesText(memory["arena_bytes"]),
+               bytesText(memory["output_bytes"]),
+               memory["exact"] ? "" : ", and what depends on data");
+  }
+  if (!launches)
+    return;
+  uint32_t i = 0;
+  for (const json &l : f["launches"]) {
+    std::string nodes;
+    for (const json &node : l["nodes"])
+      nodes += (nodes.empty() ? "" : ", ") + node.get<std::string>();
+    fmt::print("  launch {:<4} {:<32} {}\n", i++,
+               l["kernel"].get<std::string>(), nodes);
+  }
+}
+
+void print(const json &j, const Options &o) {
+  fmt::print("{}{}: version {}{}\n", o.artifact,
+             j["model"] == "" ? "" : " (" + j["model"].get<std::string>() + ")",
+             j["version"].get<int>(),
+             j["producer"] == ""
+                 ? ""
+                 : ", made by " + j["producer"].get<std::string>());
+  for (const json &v : j["variants"]) {
+    fmt::print("variant {}{}\n", v["target"].get<std::string>(),
+               v["shown"] ? " (shown below)" : "");
+    for (const auto &[key, value] : v["facts"].items())
+      fmt::print("  {} = {}\n", key, value.get<std::string>());
+  }
+  for (const json &r : j["remarks"])
+    fmt::print("remark: {}\n", r.get<std::string>());
+  fmt::print("{} weights, {}; {} kernels\n", j["weights"].size(),
+             bytesText(j["weight_bytes"]), j["kernels"].size());
+  if (o.weights)
+    for (const json &w : j["weights"])
+      fmt::print("  {:<40} {}{} {}\n", w["name"].get<std::string>(),
+                 w["dtype"].get<std::string>(), w["dims"].dump(),
+                 bytesText(w["bytes"]));
+  if (o.kernels)
+    for (const json &k : j["kernels"]) {
+      std::string params;
+      for (const json &p : k["params"])
+        params += fmt::format("{}{}", params.empty() ? "" : ", ",
+                              p["kind"] == "address"
+                                  ? fmt::format("{} align {}",
+                                                p["access"].get<std::string>(),
+                                                p["align"].get<uint32_t>())
+                                  : p["kind"].get<std::string>());
+      fmt::print("  kernel {:<32} {:<12} ({})\n", k["name"].get<std::string>(),
+                 k["family"].get<std::string>(), params);
+    }
+  for (const json &f : j["functions"])
+    printFunction(f, o.kernels);
+}
+
+int run(const Options &o) {
+  std::string err;
+  Shapes shapes;
+  if (!parseShapes(o.shapes, &shapes, err))
+    return fail({IST_INVALID_ARGUMENT, err});
+  Failure failure;
+  Model model;
+  bool inspect = o.device.empty() && !o.why;
+  if (!model.load(o.artifact, o.device, o.variant, inspect, failure))
+    return fail(failure);
+  const ist_program *p = model.program.get();
+  ist_artifact_info info;
+  ist_program_info(p, &info);
+  json j = {{"producer", info.producer},
+            {"model", info.model},
+            {"version", info.version},
+            {"weight_bytes", info.weight_bytes},
+            {"derived_bytes", info.derived_bytes},
+            {"variants", variantsJson(p, info)},
+            {"weights", weightsJson(p, info)},
+            {"kernels", kernelsJson(p, info)},
+            {"functions", json::array()},
+            {"remarks", json::array()}};
+  for (uint32_t i = 0; i < info.function_count; ++i) {
+    ist_function_info f;
+    if (ist_program_function(p, i, &f, nullptr) ||
+        !model.select(f.name, failure))
+      return fail(failure);
+    j["functions"].push_back(functionJson(model, shapes));
+  }
+  for (size_t i = 0; i < ist_program_remark_count(p); ++i)
+    j["remarks"].push_back(ist_program_remark(p, i));
+  if (o.why && j["remarks"].empty())
+    j["remarks"].push_back("every variant fits the device");
+  if (o.asJson)
+    fmt::print("{}\n", j.dump(2, ' ', false, json::error_handler_t::replace));
+  else
+    print(j, o);
+  return 0;
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+  Options o;
+  CLI::App app("Shows what is in an artifact.", "ist-info");
+  app.add_option("artifact", o.artifact, "model.ist")->required();
+  app.add_option("--shape", o.shapes,
+                 "sizes to tell memory for: batch=4,seq=128 (default: the "
+                 "smallest)");
+  app.add_flag("--json", o.asJson, "everything, as JSON");
+  app.add_flag("--kernels", o.kernels,
+               "kernels, and launches with their nodes");
+  app.add_flag("--weights", o.weights, "each weight");
+  app.add_option("--variant", o.variant, "index of the variant to show");
+  app.add_option("--device", o.device,
+                 "load it for this device, to see which variant fits");
+  app.add_flag("--why", o.why, "load it, and say why variants do not fit");
+  app.set_version_flag("--version", ist_version());
+  CLI11_PARSE(app, argc, argv);
+  return run(o);
+}
