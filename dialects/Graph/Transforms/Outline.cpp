@@ -1,0 +1,379 @@
+//===- Outline.cpp - from graph functions to kernels and launches ---------===//
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "dialects/Graph/Transforms/Outline.h"
+
+#include "dialects/Graph/Graph.h"
+#include "dialects/Hal/Hal.h"
+#include "dialects/Kernel/Kernel.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/IRMapping.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/MD5.h"
+
+using namespace mlir;
+using namespace isthmus;
+
+//===----------------------------------------------------------------------===//
+// What becomes a kernel
+//===----------------------------------------------------------------------===//
+
+/// A fill that is only ever the start of a computation is made again inside
+/// each kernel that needs it.
+static bool isInitFill(Operation *op) {
+  if (!isa<linalg::FillOp>(op))
+    return false;
+  return llvm::all_of(op->getUses(), [](OpOperand &use) {
+    auto user = dyn_cast<linalg::LinalgOp>(use.getOwner());
+    return user && user.isDpsInit(&use);
+  });
+}
+
+/// Cheap producers that are cloned into a kernel instead of bound.
+static bool isCloned(Value v) {
+  Operation *op = v.getDefiningOp();
+  if (!op)
+    return false;
+  if (isa<tensor::EmptyOp>(op) || isInitFill(op))
+    return true;
+  if (isa<RankedTensorType>(v.getType()) || v.getType().isIndex())
+    return isa<arith::ConstantOp>(op) && v.getType().isIndex();
+  return isa<arith::ArithDialect>(op->getDialect());
+}
+
+static bool isKernelOp(Operation *op) {
+  if (isa<linalg::FillOp>(op))
+    return !isInitFill(op);
+  return isa<linalg::LinalgOp, graph::ConvOp, graph::ParallelOp>(op);
+}
+
+namespace {
+
+class Outliner {
+public:
+  explicit Outliner(ModuleOp module) : module(module), symbols(module) {}
+
+  LogicalResult run(func::FuncOp func) {
+    // Sizes first: they are read off ops that outlining replaces.
+    for (Operation &op : func.getBody().front())
+      for (Value v : op.getResults())
+        if (isa<RankedTensorType>(v.getType()))
+          if (failed(remember(v)))
+            return op.emitError("has a result whose sizes are not known");
+    for (BlockArgument arg : func.getArguments())
+      if (isa<RankedTensorType>(arg.getType()) && failed(remember(arg)))
+        return func.emitError("argument ")
+               << arg.getArgNumber() << " has no graph.dims";
+    SmallVector<Operation *> roots;
+    for (Operation &op : func.getBody().front())
+      if (isKernelOp(&op))
+        roots.push_back(&op);
+    for (Operation *op : roots)
+      if (failed(outline(op)))
+        return failure();
+    for (Operation *op : llvm::reverse(roots))
+      op->erase();
+    return success();
+  }
+
+private:
+  LogicalResult remember(Value v) {
+    auto found = graph::getSizes(v);
+    if (failed(found)) {
+      if (auto derived = v.getDefiningOp<hal::DerivedOp>())
+        return success();
+      return failure();
+    }
+    sizes[v] = *found;
+    return success();
+  }
+
+  SmallVector<OpFoldResult> sizesOf(Value v) {
+    auto it = sizes.find(v);
+    if (it != sizes.end())
+      return it->second;
+    SmallVector<OpFoldResult> fixed;
+    Builder b(v.getContext());
+    for (int64_t d : cast<RankedTensorType>(v.getType()).getShape())
+      fixed.push_back(b.getIndexAttr(d));
+    return fixed;
+  }
+
+  void collect(Operation *op);
+  void collectValue(Value v, Operation *within);
+  LogicalResult outline(Operation *op);
+  kernel::FuncOp uniqueKernel(kernel::FuncOp candidate, StringRef label);
+
+  ModuleOp module;
+  SymbolTable symbols;
+  DenseMap<Value, SmallVector<OpFoldResult>> sizes;
+  llvm::StringMap<kernel::FuncOp> byText;
+
+  llvm::SetVector<Value> inputs, scalars, clones;
+};
+
+} // namespace
+
+void Outliner::collectValue(Value v, Operation *within) {
+  if (within->isProperAncestor(v.getParentRegion()->getParentOp()) ||
+      v.getParentRegion()->getParentOp() == within)
+    return;
+  if (isCloned(v)) {
+    for (Value operand : v.getDefiningOp()->getOperands())
+      collectValue(operand, within);
+    clones.insert(v);
+  } else if (isa<RankedTensorType>(v.getType())) {
+    inputs.insert(v);
+  } else {
+    scalars.insert(v);
+  }
+}
+
+void Outliner::collect(Operation *op) {
+  op->walk([&](Operation *inner) {
+    for (Value v : inner->getOperands())
+      collectValue(v, op);
+  });
+}
+
+static std::string labelOf(Operation *op) {
+  if (auto parallel = dyn_cast<graph::ParallelOp>(op))
+    return parallel.getOp().str();
+  if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op)) {
+    if (linalg::isaContractionOpInterface(linalgOp))
+      return "contraction";
+    return linalgOp.getNumReductionLoops() ? "reduction" : "elementwise";
+  }
+  return op->getName().stripDialect().str();
+}
+
+kernel::FuncOp Outliner::uniqueKernel(kernel::FuncOp candidate,
+                                      StringRef label) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  candidate.setSymName("k");
+  candidate->print(stream);
+  auto [it, fresh] = byText.try_emplace(text, candidate);
+  if (!fresh) {
+    candidate.erase();
+    return it->second;
+  }
+  llvm::MD5 hash;
+  hash.update(text);
+  llvm::MD5::MD5Result digest;
+  hash.final(digest);
+  std::string name = "k_";
+  for (char c : label)
+    name += llvm::isAlnum(c) ? llvm::toLower(c) : '_';
+  candidate.setSymName(name + "_" + digest.digest().substr(0, 12).str());
+  return candidate;
+}
+
+LogicalResult Outliner::outline(Operation *op) {
+  inputs.clear(), scalars.clear(), clones.clear();
+  collect(op);
+  Location loc = op->getLoc();
+  for (Value v : scalars)
+    if (!v.getType().isIndex())
+      return op->emitError("uses a host value of type ") << v.getType();
+
+  // The sizes of a kernel: host integers its body uses, then the dims of its
+  // bindings. One SSA value is one size, which is how dims are seen to agree.
+  SmallVector<Value> operands, results(op->getResults());
+  operands.assign(inputs.begin(), inputs.end());
+  auto addDims = [&](Value v) {
+    for (OpFoldResult size : sizesOf(v))
+      if (auto value = dyn_cast<Value>(size))
+        scalars.insert(value);
+  };
+  for (Value v : operands)
+    addDims(v);
+  for (Value v : results)
+    addDims(v);
+
+  auto bindingOf = [&](Value v, kernel::Access access) {
+    auto type = cast<RankedTensorType>(v.getType());
+    kernel::Binding binding{
+        access, MemRefType::get(type.getShape(), type.getElementType()), {}, 64};
+    SmallVector<OpFoldResult> dims = sizesOf(v);
+    for (auto [i, dim] : llvm::enumerate(type.getShape()))
+      if (ShapedType::isDynamic(dim))
+        binding.dims.push_back(
+            llvm::find(scalars, cast<Value>(dims[i])) - scalars.begin());
+    return binding;
+  };
+  SmallVector<kernel::Binding> bindings;
+  for (Value v : operands) {
+    kernel::Binding binding = bindingOf(v, kernel::Access::in);
+    // Callers' memory is aligned as its elements are; ours to 64 bytes.
+    Value root = v;
+    while (auto reshape = root.getDefiningOp<graph::ReshapeOp>())
+      root = reshape.getSource();
+    if (isa<BlockArgument>(root))
+      binding.align = 0;
+    bindings.push_back(binding);
+  }
+  for (Value v : results) {
+    kernel::Binding binding = bindingOf(v, kernel::Access::out);
+    binding.align = 0; // may be the caller's
+    bindings.push_back(binding);
+  }
+  SmallVector<kernel::SizeRange> ranges;
+  for (Value v : scalars) {
+    kernel::SizeRange range;
+    if (auto arg = dyn_cast<BlockArgument>(v))
+      if (auto func = dyn_cast<func::FuncOp>(arg.getOwner()->getParentOp())) {
+        if (auto min = func.getArgAttrOfType<IntegerAttr>(arg.getArgNumber(),
+                                                          graph::kMinAttr))
+          range.min = min.getInt();
+        if (auto max = func.getArgAttrOfType<IntegerAttr>(arg.getArgNumber(),
+                                                          graph::kMaxAttr))
+          range.max = max.getInt();
+      }
+    ranges.push_back(range);
+  }
+
+  OpBuilder b(module.getBody(), module.getBody()->end());
+  auto k = kernel::FuncOp::create(b, loc, "k", kernel::Form::tensor, ranges,
+                                  bindings);
+  b.setInsertionPointToStart(&k.getBody().front());
+  IRMapping map;
+  for (auto [i, v] : llvm::enumerate(scalars))
+    map.map(v, k.getSize(i));
+  for (auto [i, v] : llvm::enumerate(operands))
+    map.map(v, bufferization::ToTensorOp::create(b, loc, v.getType(),
+                                                 k.getBinding(i),
+                                                 /*restrict=*/true));
+  for (Value v : clones)
+    b.clone(*v.getDefiningOp(), map);
+  Operation *inner = b.clone(*op, map);
+  for (auto [i, v] : llvm::enumerate(inner->getResults())) {
+    auto out = bufferization::MaterializeInDestinationOp::create(
+        b, loc, Type(), v, k.getBinding(operands.size() + i));
+    out.setRestrict(true);
+    out.setWritable(true);
+  }
+  kernel::ReturnOp::create(b, loc);
+  k = uniqueKernel(k, labelOf(op));
+
+  b.setInsertionPoint(op);
+  SmallVector<Value> resultSizes;
+  for (Value v : results)
+    for (OpFoldResult size : sizesOf(v))
+      if (auto value = dyn_cast<Value>(size))
+        resultSizes.push_back(value);
+  auto launch = hal::LaunchOp::create(
+      b, loc, op->getResultTypes(), k.getSymName(),
+      SmallVector<Value>(scalars.begin(), scalars.end()), operands,
+      resultSizes);
+  for (auto [from, to] : llvm::zip_equal(results, launch.getResults())) {
+    sizes[to] = sizesOf(from);
+    from.replaceAllUsesWith(to);
+  }
+  return success();
+}
+
+LogicalResult graph::outlineKernels(ModuleOp module) {
+  Outliner outliner(module);
+  for (auto func : llvm::to_vector(module.getOps<func::FuncOp>()))
+    if (failed(outliner.run(func)))
+      return failure();
+  // Cloned producers are left without users.
+  for (auto func : module.getOps<func::FuncOp>())
+    for (Operation &op : llvm::make_early_inc_range(
+             llvm::reverse(func.getBody().front())))
+      if (isOpTriviallyDead(&op))
+        op.erase();
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// init
+//===----------------------------------------------------------------------===//
+
+LogicalResult graph::hoistInit(ModuleOp module) {
+  auto main = module.lookupSymbol<func::FuncOp>("main");
+  if (!main)
+    return module.emitError("has no function @main");
+  Block &body = main.getBody().front();
+  llvm::SetVector<Operation *> constant;
+  bool work = false;
+  auto known = [&](Value v) {
+    Operation *op = v.getDefiningOp();
+    return op && constant.contains(op);
+  };
+  for (Operation &op : body) {
+    if (op.hasTrait<OpTrait::IsTerminator>() || isa<graph::ReadOp>(op) ||
+        !isMemoryEffectFree(&op))
+      continue;
+    bool all = true;
+    op.walk([&](Operation *inner) {
+      for (Value v : inner->getOperands())
+        if (!op.isAncestor(v.getParentRegion()->getParentOp()))
+          all &= known(v);
+    });
+    if (llvm::any_of(op.getResultTypes(), [](Type type) {
+          auto tensor = dyn_cast<RankedTensorType>(type);
+          return tensor && !tensor.hasStaticShape();
+        }))
+      all = false;
+    if (all) {
+      constant.insert(&op);
+      work |= isKernelOp(&op);
+    }
+  }
+  if (!work)
+    return success();
+
+  // What @main still uses of the constant ops' kernels is derived. Reshapes
+  // cost nothing and stay.
+  std::function<bool(Value)> usedByMain = [&](Value v) {
+    return llvm::any_of(v.getUsers(), [&](Operation *user) {
+      while (user->getBlock() != &body)
+        user = user->getParentOp();
+      if (!constant.contains(user))
+        return true;
+      return isa<graph::ReshapeOp>(user) && usedByMain(user->getResult(0));
+    });
+  };
+  SmallVector<Value> derived;
+  for (Operation *op : constant)
+    if (isKernelOp(op))
+      for (Value v : op->getResults())
+        if (usedByMain(v))
+          derived.push_back(v);
+  if (derived.empty())
+    return success();
+  OpBuilder b(main);
+  auto init = func::FuncOp::create(
+      b, main.getLoc(), "init",
+      b.getFunctionType({}, SmallVector<Type>(ValueRange(derived).getTypes())));
+  b.setInsertionPointToStart(init.addEntryBlock());
+  IRMapping map;
+  for (Operation *op : constant)
+    b.clone(*op, map);
+  SmallVector<Value> returned;
+  for (Value v : derived)
+    returned.push_back(map.lookup(v));
+  func::ReturnOp::create(b, main.getLoc(), returned);
+  for (auto [i, v] : llvm::enumerate(derived)) {
+    b.setInsertionPointAfterValue(v);
+    v.replaceAllUsesWith(
+        hal::DerivedOp::create(b, v.getLoc(), v.getType(), i));
+  }
+  for (func::FuncOp func : {main, init})
+    for (Operation &op : llvm::make_early_inc_range(
+             llvm::reverse(func.getBody().front())))
+      if (isOpTriviallyDead(&op))
+        op.erase();
+  return success();
+}

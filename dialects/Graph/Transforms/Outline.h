@@ -1,0 +1,27 @@
+//===- Outline.h - from graph functions to kernels and launches -*- C++ -*-===//
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef ISTHMUS_DIALECTS_GRAPH_TRANSFORMS_OUTLINE_H
+#define ISTHMUS_DIALECTS_GRAPH_TRANSFORMS_OUTLINE_H
+
+#include "mlir/IR/BuiltinOps.h"
+
+namespace isthmus::graph {
+
+/// Moves what depends on weights alone out of @main into @init: its results
+/// become derived weights (hal.derived in @main).
+/// Before: one function @main. After: @main, and @init when there is any.
+mlir::LogicalResult hoistInit(mlir::ModuleOp module);
+
+/// Every tensor operation of the module's functions becomes a kernel.func in
+/// form(tensor) and a hal.launch. Equal kernels are made once; a kernel's name
+/// is a hash of its canonical text.
+/// After: functions hold hal, arith, graph.weight, reshape, read and check.
+mlir::LogicalResult outlineKernels(mlir::ModuleOp module);
+
+} // namespace isthmus::graph
+
+#endif // ISTHMUS_DIALECTS_GRAPH_TRANSFORMS_OUTLINE_H

@@ -1,0 +1,315 @@
+//===- ContractionPlan.cpp - register-blocked matrix products -------------===//
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// C[.., m, n] = epilogue(sum over k of A[.., m, k] * B[.., k, n]) in f32, with
+// vectors along n: a tile of `rows` x `vectors` accumulators lives in registers
+// over the whole of k. B is read as it lies (n contiguous) or packed in panels
+// [n / P][k][P], which the indexing map says.
+//
+//===----------------------------------------------------------------------===//
+#include "dialects/Kernel/Transforms/Plans.h"
+#include "dialects/Kernel/Transforms/VectorBody.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace mlir;
+using namespace isthmus;
+using namespace isthmus::kernel;
+
+namespace {
+/// Which loop dims a contraction has.
+struct Dims {
+  unsigned m = 0, n = 0, k = 0;
+  bool hasM = false;
+  SmallVector<unsigned> outer; // the other parallel dims
+};
+} // namespace
+
+/// The body is `acc + a * b` in f32, of the two inputs in either order.
+static bool isMultiplyAdd(linalg::LinalgOp op) {
+  Block &block = op->getRegion(0).front();
+  if (block.getNumArguments() != 3 || !block.getArgument(0).getType().isF32() ||
+      !block.getArgument(1).getType().isF32() ||
+      !block.getArgument(2).getType().isF32())
+    return false;
+  auto add = block.getTerminator()->getOperand(0).getDefiningOp<arith::AddFOp>();
+  if (!add)
+    return false;
+  for (unsigned i = 0; i < 2; ++i) {
+    auto mul = add->getOperand(i).getDefiningOp<arith::MulFOp>();
+    if (!mul || add->getOperand(1 - i) != block.getArgument(2))
+      continue;
+    Value a = mul.getLhs(), b = mul.getRhs();
+    if ((a == block.getArgument(0) && b == block.getArgument(1)) ||
+        (a == block.getArgument(1) && b == block.getArgument(0)))
+      return true;
+  }
+  return false;
+}
+
+/// A tile's shape by the register file: accumulators, one row of B, one of A.
+ContractionTile kernel::contractionTile(std::optional<int64_t> m,
+                                        const TargetInfo &info) {
+  ContractionTile tile;
+  tile.lanes = std::max<int64_t>(info.vectorBytes / 4, 4);
+  bool many = info.vectorRegisters >= 32;
+  tile.vectors = 2;
+  tile.rows = many ? 12 : 6;
+  if (m && *m < tile.rows)
+    tile.rows = std::max<int64_t>(*m, 1);
+  return tile;
+}
+
+static std::string classify(linalg::LinalgOp op, Dims &dims) {
+  if (op.getNumDpsInputs() != 2 || op.getNumDpsInits() != 1 ||
+      !isMultiplyAdd(op))
+    return "not a multiply-add of two f32 tensors";
+  AffineMap a = op.getIndexingMapsArray()[0], b = op.getIndexingMapsArray()[1],
+            c = op.getIndexingMapsArray()[2];
+  auto kinds = op.getIteratorTypesArray();
+  if (c.getNumResults() == 0)
+    return "has no n dim";
+  auto last = dyn_cast<AffineDimExpr>(c.getResults().back());
+  if (!last)
+    return "has no n dim";
+  dims.n = last.getPosition();
+  if (a.isFunctionOfDim(dims.n) || !b.isFunctionOfDim(dims.n))
+    return "the last dim of the result is not B's alone";
+  unsigned reductions = 0;
+  for (unsigned d = 0; d < op.getNumLoops(); ++d) {
+    if (kinds[d] == utils::IteratorType::reduction) {
+      dims.k = d;
+      ++reductions;
+    } else if (d != dims.n) {
+      dims.outer.push_back(d);
+    }
+  }
+  if (reductions != 1)
+    return "does not have one reduction dim";
+  // m: the innermost dim of the result that B does not have.
+  for (unsigned d : llvm::reverse(dims.outer))
+    if (a.isFunctionOfDim(d) && !b.isFunctionOfDim(d)) {
+      dims.m = d;
+      dims.hasM = true;
+      llvm::erase(dims.outer, d);
+      break;
+    }
+  for (AffineMap map : {a, c})
+    for (AffineExpr e : map.getResults())
+      if (!isa<AffineDimExpr, AffineConstantExpr>(e))
+        return "A or C has a computed index";
+  // B: n must run along its last dim, whole or inside a panel.
+  for (auto [i, e] : llvm::enumerate(b.getResults())) {
+    if (!e.isFunctionOfDim(dims.n)) {
+      if (!isa<AffineDimExpr, AffineConstantExpr>(e))
+        return "B has a computed index";
+      continue;
+    }
+    bool isLast = i + 1 == b.getNumResults();
+    if (isLast && isa<AffineDimExpr>(e))
+      continue;
+    auto pair = dyn_cast<AffineBinaryOpExpr>(e);
+    if (!pair || !isa<AffineDimExpr>(pair.getLHS()) ||
+        pair.getKind() !=
+            (isLast ? AffineExprKind::Mod : AffineExprKind::FloorDiv))
+      return "B is not contiguous along n";
+  }
+  return "";
+}
+
+/// The panel width of a packed B, or 0.
+static int64_t panelOf(linalg::LinalgOp op) {
+  auto pair = dyn_cast<AffineBinaryOpExpr>(
+      op.getIndexingMapsArray()[1].getResults().back());
+  return pair ? cast<AffineConstantExpr>(pair.getRHS()).getValue() : 0;
+}
+
+std::string kernel::planContraction(FuncOp kernel, const TargetInfo &info) {
+  Operation *anchor = nullptr;
+  Epilogue epilogue;
+  std::string why = findAnchor(kernel, anchor, epilogue);
+  if (!why.empty())
+    return why;
+  auto op = dyn_cast<linalg::LinalgOp>(anchor);
+  if (!op)
+    return "not a linalg operation";
+  Dims dims;
+  why = classify(op, dims);
+  if (!why.empty())
+    return why;
+  auto fill = op.getDpsInits()[0].getDefiningOp<linalg::FillOp>();
+  if (!fill)
+    return "does not start from a constant";
+  if (epilogue.op) {
+    why = canVectorize(epilogue.op, epilogue.op.getNumLoops() - 1);
+    if (!why.empty())
+      return "epilogue: " + why;
+  }
+
+  TileBuilder tb(kernel);
+  OpBuilder &b = tb.b;
+  Location loc = tb.loc;
+  SmallVector<OpFoldResult> sizes = loopSizes(tb, op);
+  OpFoldResult one = b.getIndexAttr(1);
+  OpFoldResult M = dims.hasM ? sizes[dims.m] : one, N = sizes[dims.n];
+  auto staticM = getConstantIntValue(M), staticN = getConstantIntValue(N);
+  ContractionTile tile = contractionTile(staticM, info);
+  int64_t panel = panelOf(op);
+  int64_t lanes = tile.lanes, vectors = tile.vectors;
+  if (panel) {
+    lanes = std::min<int64_t>(lanes, panel);
+    vectors = std::max<int64_t>(1, panel / lanes);
+    if (panel % lanes) {
+      tb.abandon();
+      return "the panel is no multiple of the vector";
+    }
+  } else if (staticN) {
+    while (lanes > 4 && *staticN < lanes)
+      lanes /= 2;
+    while (vectors > 1 && *staticN <= lanes * (vectors - 1))
+      --vectors;
+  }
+  const int64_t width = lanes * vectors;
+  const int64_t rows = tile.rows;
+  // Enough rows in a workgroup to use its panel of B more than once.
+  int64_t blocks = staticM ? llvm::divideCeil(*staticM, rows) : 8;
+  blocks = std::clamp<int64_t>(blocks, 1, 8);
+
+  SmallVector<OpFoldResult> extents;
+  for (unsigned d : dims.outer)
+    extents.push_back(sizes[d]);
+  extents.push_back(tb.ceilDiv(M, rows * blocks));
+  extents.push_back(tb.ceilDiv(N, width));
+  SmallVector<Value> at = tb.makeGrid(extents);
+  SmallVector<Value> ivs(op.getNumLoops());
+  for (auto [d, v] : llvm::zip(dims.outer, at))
+    ivs[d] = v;
+  Value nBegin = arith::MulIOp::create(b, loc, at.back(), tb.index(width));
+  Value mBlock = arith::MulIOp::create(b, loc, at[at.size() - 2],
+                                       tb.index(rows * blocks));
+  Value sizeM = tb.toValue(M), sizeN = tb.toValue(N),
+        sizeK = tb.toValue(sizes[dims.k]);
+  Value A = tb.memoryOf(op.getDpsInputs()[0]),
+        B = tb.memoryOf(op.getDpsInputs()[1]);
+  Operation *last = epilogue.op ? epilogue.op.getOperation() : anchor;
+  Value C = tb.memoryOf(last->getResult(0));
+  AffineMap mapA = op.getIndexingMapsArray()[0],
+            mapB = op.getIndexingMapsArray()[1],
+            mapC = op.getIndexingMapsArray()[2];
+  // Where the epilogue's loops stand among the contraction's.
+  SmallVector<unsigned> outDims;
+  for (AffineExpr e : mapC.getResults())
+    outDims.push_back(isa<AffineDimExpr>(e)
+                          ? cast<AffineDimExpr>(e).getPosition()
+                          : ~0u);
+  bool exactN = staticN && *staticN % width == 0;
+  bool exactM = staticM && *staticM % rows == 0;
+  VectorType vec = vectorOf(b.getF32Type(), lanes);
+
+  auto emitTile = [&](Value m0, bool masked) {
+    SmallVector<Value> mAt, nAt, masks(vectors);
+    for (int64_t i = 0; i < rows; ++i) {
+      Value m = arith::AddIOp::create(b, loc, m0, tb.index(i));
+      if (!exactM) // an edge row computes the last row again, and is not stored
+        m = arith::MinUIOp::create(
+            b, loc, m, arith::SubIOp::create(b, loc, sizeM, tb.index(1)));
+      mAt.push_back(m);
+    }
+    for (int64_t j = 0; j < vectors; ++j) {
+      nAt.push_back(arith::AddIOp::create(b, loc, nBegin, tb.index(j * lanes)));
+      if (masked) {
+        Value left = arith::SubIOp::create(b, loc, sizeN, nAt[j]);
+        // Past the end the count would be negative: no lanes.
+        left = arith::MaxSIOp::create(b, loc, left, tb.index(0));
+        masks[j] = vector::CreateMaskOp::create(
+            b, loc, vectorOf(b.getI1Type(), lanes), left);
+      }
+    }
+    Value start = vector::BroadcastOp::create(b, loc, vec,
+                                              tb.scalar(fill.value()));
+    SmallVector<Value> acc(rows * vectors, start);
+    auto loop = scf::ForOp::create(b, loc, tb.index(0), sizeK, tb.index(1), acc);
+    {
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPointToStart(loop.getBody());
+      ivs[dims.k] = loop.getInductionVar();
+      SmallVector<Value> bRow;
+      if (dims.hasM)
+        ivs[dims.m] = mAt[0];
+      for (int64_t j = 0; j < vectors; ++j) {
+        // Panels are padded with zeros to their full width.
+        ivs[dims.n] = panel ? nBegin : nAt[j];
+        SmallVector<Value> index = tb.apply(mapB, ivs);
+        if (panel)
+          index.back() = tb.index(j * lanes);
+        bRow.push_back(
+            loadVector(tb, B, index, lanes, panel ? Value() : masks[j]));
+      }
+      SmallVector<Value> next;
+      for (int64_t i = 0; i < rows; ++i) {
+        if (dims.hasM)
+          ivs[dims.m] = mAt[i];
+        ivs[dims.n] = nBegin; // A does not depend on it
+        Value a = vector::BroadcastOp::create(
+            b, loc, vec, tb.load(A, tb.apply(mapA, ivs)));
+        for (int64_t j = 0; j < vectors; ++j)
+          next.push_back(vector::FMAOp::create(
+              b, loc, a, bRow[j], loop.getRegionIterArgs()[i * vectors + j]));
+      }
+      scf::YieldOp::create(b, loc, next);
+    }
+    for (int64_t i = 0; i < rows; ++i) {
+      OpBuilder::InsertionGuard guard(b);
+      if (!exactM && i) {
+        Value row = arith::AddIOp::create(b, loc, m0, tb.index(i));
+        Value inside = arith::CmpIOp::create(
+            b, loc, arith::CmpIPredicate::ult, row, sizeM);
+        auto branch = scf::IfOp::create(b, loc, inside, false);
+        b.setInsertionPointToStart(&branch.getThenRegion().front());
+      }
+      for (int64_t j = 0; j < vectors; ++j) {
+        SmallVector<Value> point;
+        for (unsigned d : outDims)
+          point.push_back(d == ~0u        ? tb.index(0)
+                          : d == dims.n   ? nAt[j]
+                          : dims.hasM && d == dims.m ? mAt[i]
+                                          : ivs[d]);
+        Value v = applyEpilogue(tb, epilogue, loop.getResult(i * vectors + j),
+                                point, lanes, masks[j]);
+        storeVector(tb, v, C, point, masks[j]);
+      }
+    }
+  };
+  auto emitRows = [&](bool masked) {
+    Value left = arith::SubIOp::create(b, loc, sizeM, mBlock);
+    Value count = arith::MinUIOp::create(b, loc, left, tb.index(rows * blocks));
+    auto loop = scf::ForOp::create(b, loc, tb.index(0), count, tb.index(rows));
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    emitTile(arith::AddIOp::create(b, loc, mBlock, loop.getInductionVar()),
+             masked);
+  };
+  if (exactN) {
+    emitRows(false);
+  } else if (staticN && *staticN < width) {
+    emitRows(true);
+  } else {
+    Value end = arith::AddIOp::create(b, loc, nBegin, tb.index(width));
+    Value full = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ule, end,
+                                       sizeN);
+    auto branch = scf::IfOp::create(b, loc, full, true);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(&branch.getThenRegion().front());
+    emitRows(false);
+    b.setInsertionPointToStart(&branch.getElseRegion().front());
+    emitRows(true);
+  }
+  tb.finish("contraction");
+  return "";
+}

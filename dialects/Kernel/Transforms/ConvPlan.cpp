@@ -1,0 +1,279 @@
+//===- ConvPlan.cpp - direct convolution, channels first ------------------===//
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// The product's rows are output channels, its vectors run along a row of
+// output pixels: weights are broadcast, inputs loaded as they lie. Takes
+// unpadded f32 convolutions (padding is an operation of its own before) of one
+// or two spatial dims, stride 1 or 2 along the row. A 1 x 1 convolution of
+// stride 1 sees the whole image as one row.
+//
+//===----------------------------------------------------------------------===//
+#include "dialects/Kernel/Transforms/Plans.h"
+#include "dialects/Kernel/Transforms/VectorBody.h"
+
+#include "dialects/Graph/Graph.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace mlir;
+using namespace isthmus;
+using namespace isthmus::kernel;
+
+/// Lanes that waste the fewest of a row of `width` pixels.
+static int64_t chooseLanes(std::optional<int64_t> width,
+                           const TargetInfo &info) {
+  int64_t widest = std::max<int64_t>(info.vectorBytes / 4, 4);
+  if (!width)
+    return widest;
+  int64_t best = widest, bestCost = std::numeric_limits<int64_t>::max();
+  for (int64_t lanes = widest; lanes >= 4; lanes /= 2) {
+    int64_t cost = llvm::divideCeil(*width, lanes) * lanes;
+    if (cost < bestCost)
+      best = lanes, bestCost = cost;
+  }
+  return best;
+}
+
+std::string kernel::planConv(FuncOp kernel, const TargetInfo &info) {
+  Operation *anchor = nullptr;
+  Epilogue epilogue;
+  std::string why = findAnchor(kernel, anchor, epilogue);
+  if (!why.empty())
+    return why;
+  auto op = dyn_cast<graph::ConvOp>(anchor);
+  if (!op)
+    return "not a convolution";
+  auto xType = cast<RankedTensorType>(op.getInput().getType());
+  auto wType = cast<RankedTensorType>(op.getFilter().getType());
+  if (!xType.getElementType().isF32())
+    return "not f32";
+  int64_t rank = op.getStrides().size();
+  if (rank > 2)
+    return "more than two spatial dims";
+  if (!wType.hasStaticShape())
+    return "the filter's shape is not static";
+  if (llvm::any_of(op.getPads(), [](int64_t p) { return p != 0; }))
+    return "has padding";
+  int64_t stride = op.getStrides().back(), dilation = op.getDilations().back();
+  if (stride > 2)
+    return "stride above 2 along the row";
+  if (epilogue.op) {
+    why = canVectorize(epilogue.op, epilogue.op.getNumLoops() - 1);
+    if (!why.empty())
+      return "epilogue: " + why;
+    for (OpOperand &operand : epilogue.op->getOpOperands()) {
+      AffineMap map = epilogue.op.getMatchingIndexingMap(&operand);
+      for (AffineExpr e : map.getResults())
+        if (!isa<AffineDimExpr>(e) && !isa<AffineConstantExpr>(e))
+          return "epilogue: computed index";
+    }
+  }
+  ArrayRef<int64_t> filter = wType.getShape();
+  bool pointwise =
+      llvm::all_of(filter.drop_front(2), [](int64_t k) { return k == 1; }) &&
+      llvm::all_of(op.getStrides(), [](int64_t s) { return s == 1; });
+  // Rows can be joined when every operand of the epilogue has whole images.
+  bool joined = pointwise && rank == 2;
+  if (joined && epilogue.op)
+    for (OpOperand &operand : epilogue.op->getOpOperands()) {
+      AffineMap map = epilogue.op.getMatchingIndexingMap(&operand);
+      bool h = map.isFunctionOfDim(2), w = map.isFunctionOfDim(3);
+      if (h != w)
+        joined = false;
+      unsigned n = map.getNumResults();
+      if (h && w &&
+          (n < 2 || map.getResult(n - 2) != getAffineDimExpr(2, op.getContext()) ||
+           map.getResult(n - 1) != getAffineDimExpr(3, op.getContext())))
+        joined = false;
+    }
+
+  TileBuilder tb(kernel);
+  OpBuilder &b = tb.b;
+  Location loc = tb.loc;
+  Operation *last = epilogue.op ? epilogue.op.getOperation() : anchor;
+  SmallVector<OpFoldResult> out = sizesOf(tb, op.getResult());
+  SmallVector<OpFoldResult> in = sizesOf(tb, op.getInput());
+  const int64_t groups = op.getGroup();
+  const int64_t perGroup = filter[0] / groups; // output channels a group
+  const int64_t channels = filter[1];          // input channels a group
+  OpFoldResult rowPixels = out.back();
+  OpFoldResult rowsOut = rank == 2 ? out[2] : OpFoldResult(b.getIndexAttr(1));
+  if (joined) {
+    rowPixels = tb.mul(out[2], out[3]);
+    rowsOut = b.getIndexAttr(1);
+  }
+  auto staticPixels = getConstantIntValue(rowPixels);
+  const int64_t lanes = chooseLanes(staticPixels, info);
+  const int64_t registers = info.vectorRegisters;
+  int64_t rows = std::min<int64_t>(perGroup, registers >= 32 ? 8 : 6);
+  while (perGroup % rows) // no edge rows: channels are round numbers
+    --rows;
+  int64_t vectors = std::max<int64_t>(1, (registers - 4) / (rows + 1));
+  vectors = std::min<int64_t>(vectors, 4);
+  if (staticPixels)
+    vectors = std::min<int64_t>(vectors,
+                                llvm::divideCeil(*staticPixels, lanes));
+  const int64_t width = lanes * vectors;
+  // Several tiles of a long row share the weights they read.
+  const int64_t tiles =
+      staticPixels ? std::min<int64_t>(4, llvm::divideCeil(*staticPixels, width))
+                   : 4;
+  VectorType vec = vectorOf(b.getF32Type(), lanes);
+
+  SmallVector<Value> at = tb.makeGrid(
+      {out[0], b.getIndexAttr(groups), b.getIndexAttr(perGroup / rows), rowsOut,
+       tb.ceilDiv(rowPixels, width * tiles)});
+  Value image = at[0], group = at[1], outRow = at[3];
+  auto add = [&](Value x, Value y) -> Value {
+    return arith::AddIOp::create(b, loc, x, y);
+  };
+  auto mul = [&](Value x, int64_t y) -> Value {
+    return y == 1 ? x : Value(arith::MulIOp::create(b, loc, x, tb.index(y)));
+  };
+  Value firstOut = add(mul(group, perGroup), mul(at[2], rows));
+  Value firstIn = mul(group, channels);
+
+  Value X = tb.memoryOf(op.getInput()), W = tb.memoryOf(op.getFilter()),
+        Y = tb.memoryOf(last->getResult(0));
+  SmallVector<ReassociationIndices> join = {{0}, {1}, {2, 3}};
+  if (joined) {
+    X = memref::CollapseShapeOp::create(b, loc, X, join);
+    Y = memref::CollapseShapeOp::create(b, loc, Y, join);
+  }
+  Value bias = op.getBias() ? tb.memoryOf(op.getBias()) : Value();
+  Value inWidth = tb.toValue(in.back());
+  Value pixels = tb.toValue(rowPixels);
+  bool exact = staticPixels && *staticPixels % width == 0;
+
+  // Loops over input channels and filter taps, accumulators carried along.
+  SmallVector<int64_t> trip = {channels};
+  if (!joined)
+    trip.append(filter.begin() + 2, filter.end());
+
+  auto emitTile = [&](Value p0, bool masked) {
+    SmallVector<Value> pAt, masks(vectors);
+    for (int64_t j = 0; j < vectors; ++j) {
+      pAt.push_back(add(p0, tb.index(j * lanes)));
+      if (!masked)
+        continue;
+      Value left = arith::SubIOp::create(b, loc, pixels, pAt[j]);
+      left = arith::MaxSIOp::create(b, loc, left, tb.index(0));
+      masks[j] = vector::CreateMaskOp::create(
+          b, loc, vectorOf(b.getI1Type(), lanes), left);
+    }
+    SmallVector<Value> acc;
+    for (int64_t i = 0; i < rows; ++i) {
+      Value start;
+      if (bias)
+        start = vector::BroadcastOp::create(
+            b, loc, vec, tb.load(bias, add(firstOut, tb.index(i))));
+      else
+        start = arith::ConstantOp::create(b, loc, b.getZeroAttr(vec));
+      acc.append(vectors, start);
+    }
+    SmallVector<Value> taps;
+    std::function<SmallVector<Value>(unsigned, ValueRange)> nest =
+        [&](unsigned depth, ValueRange carried) -> SmallVector<Value> {
+      if (depth < trip.size()) {
+        auto loop = scf::ForOp::create(b, loc, tb.index(0),
+                                       tb.index(trip[depth]), tb.index(1),
+                                       carried);
+        OpBuilder::InsertionGuard guard(b);
+        b.setInsertionPointToStart(loop.getBody());
+        taps.push_back(loop.getInductionVar());
+        SmallVector<Value> next = nest(depth + 1, loop.getRegionIterArgs());
+        taps.pop_back();
+        scf::YieldOp::create(b, loc, next);
+        return SmallVector<Value>(loop.getResults());
+      }
+      SmallVector<Value> xRow;
+      for (int64_t j = 0; j < vectors; ++j) {
+        SmallVector<Value> index = {image, add(firstIn, taps[0])};
+        if (joined) {
+          index.push_back(pAt[j]);
+        } else {
+          if (rank == 2)
+            index.push_back(add(mul(outRow, op.getStrides()[0]),
+                                mul(taps[1], op.getDilations()[0])));
+          index.push_back(add(mul(pAt[j], stride), mul(taps.back(), dilation)));
+        }
+        if (stride == 1) {
+          xRow.push_back(loadVector(tb, X, index, lanes, masks[j]));
+          continue;
+        }
+        // Twice the lanes, then every second one. The row of the last pixels
+        // may end before that many.
+        Value left = arith::SubIOp::create(b, loc, inWidth, index.back());
+        left = arith::MaxSIOp::create(b, loc, left, tb.index(0));
+        Value mask = vector::CreateMaskOp::create(
+            b, loc, vectorOf(b.getI1Type(), 2 * lanes), left);
+        Value both = loadVector(tb, X, index, 2 * lanes, mask);
+        xRow.push_back(
+            vector::DeinterleaveOp::create(b, loc, both).getRes1());
+      }
+      SmallVector<Value> next;
+      for (int64_t i = 0; i < rows; ++i) {
+        SmallVector<Value> index = {add(firstOut, tb.index(i)), taps[0]};
+        if (joined)
+          index.append(2, tb.index(0));
+        else
+          index.append(taps.begin() + 1, taps.end());
+        Value w = vector::BroadcastOp::create(b, loc, vec, tb.load(W, index));
+        for (int64_t j = 0; j < vectors; ++j)
+          next.push_back(vector::FMAOp::create(b, loc, w, xRow[j],
+                                               carried[i * vectors + j]));
+      }
+      return next;
+    };
+    SmallVector<Value> sums = nest(0, acc);
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t j = 0; j < vectors; ++j) {
+        SmallVector<Value> point = {image, add(firstOut, tb.index(i))};
+        if (joined) {
+          point.push_back(pAt[j]);
+        } else {
+          if (rank == 2)
+            point.push_back(outRow);
+          point.push_back(pAt[j]);
+        }
+        Value v = sums[i * vectors + j];
+        if (epilogue.op) {
+          if (joined)
+            v = applyEpilogueJoined(tb, epilogue, v, point, lanes, masks[j]);
+          else
+            v = applyEpilogue(tb, epilogue, v, point, lanes, masks[j]);
+        }
+        storeVector(tb, v, Y, point, masks[j]);
+      }
+  };
+  Value blockBegin = mul(at[4], width * tiles);
+  Value left = arith::SubIOp::create(b, loc, pixels, blockBegin);
+  Value count = arith::MinUIOp::create(b, loc, left, tb.index(width * tiles));
+  auto loop = scf::ForOp::create(b, loc, tb.index(0), count, tb.index(width));
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    Value p0 = add(blockBegin, loop.getInductionVar());
+    if (exact) {
+      emitTile(p0, false);
+    } else if (staticPixels && *staticPixels < width) {
+      emitTile(p0, true);
+    } else {
+      Value full = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ule,
+                                         add(p0, tb.index(width)), pixels);
+      auto branch = scf::IfOp::create(b, loc, full, true);
+      b.setInsertionPointToStart(&branch.getThenRegion().front());
+      emitTile(p0, false);
+      b.setInsertionPointToStart(&branch.getElseRegion().front());
+      emitTile(p0, true);
+    }
+  }
+  tb.finish("conv");
+  return "";
+}

@@ -1,0 +1,49 @@
+//===- Plan.cpp - the order in which plans are tried ----------------------===//
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "dialects/Kernel/Transforms/Plan.h"
+#include "dialects/Kernel/Transforms/Plans.h"
+
+using namespace mlir;
+using namespace isthmus;
+using namespace isthmus::kernel;
+
+namespace {
+struct Row {
+  const char *name;
+  std::string (*apply)(FuncOp, const TargetInfo &);
+};
+} // namespace
+
+static const Row rows[] = {
+    {"contraction", planContraction},
+    {"conv", planConv},
+    {"loops",
+     [](FuncOp k, const TargetInfo &info) { return planLoops(k, info, false); }},
+    {"serial",
+     [](FuncOp k, const TargetInfo &info) { return planLoops(k, info, true); }},
+};
+
+LogicalResult kernel::planKernel(FuncOp kernel, const TargetInfo &info,
+                                 PlanOptions &options,
+                                 SmallVectorImpl<PlanRemark> &remarks) {
+  for (const Row &row : rows) {
+    bool last = &row == std::end(rows) - 1;
+    if (!last && options.refuseEvery &&
+        ++options.refuseCounter % options.refuseEvery == 0) {
+      remarks.push_back({row.name, "refused for a test"});
+      continue;
+    }
+    std::string declined = row.apply(kernel, info);
+    remarks.push_back({row.name, declined});
+    if (declined.empty())
+      return success();
+  }
+  InFlightDiagnostic diag = kernel.emitError("no plan takes this kernel");
+  for (const PlanRemark &remark : remarks)
+    diag.attachNote() << remark.plan << ": " << remark.declined;
+  return diag;
+}

@@ -1,0 +1,33 @@
+//===- Plans.h - the plans there are ---------------------------*- C++ -*-===//
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef ISTHMUS_DIALECTS_KERNEL_TRANSFORMS_PLANS_H
+#define ISTHMUS_DIALECTS_KERNEL_TRANSFORMS_PLANS_H
+
+#include "dialects/Kernel/Transforms/Plan.h"
+#include "dialects/Kernel/Transforms/TileBuilder.h"
+
+#include <string>
+
+namespace isthmus::kernel {
+
+// Each rewrites the kernel to form(tiled) and returns "", or changes nothing
+// and returns why it declines.
+
+std::string planContraction(FuncOp kernel, const TargetInfo &info);
+std::string planConv(FuncOp kernel, const TargetInfo &info);
+std::string planLoops(FuncOp kernel, const TargetInfo &info, bool serial);
+
+/// The register tile of a matrix product of `m` rows (unknown if dynamic).
+struct ContractionTile {
+  int64_t rows, vectors, lanes;
+};
+ContractionTile contractionTile(std::optional<int64_t> m,
+                                const TargetInfo &info);
+
+} // namespace isthmus::kernel
+
+#endif // ISTHMUS_DIALECTS_KERNEL_TRANSFORMS_PLANS_H

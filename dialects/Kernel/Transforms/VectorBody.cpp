@@ -1,0 +1,212 @@
+//===- VectorBody.cpp - scalar bodies on vectors --------------------------===//
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "dialects/Kernel/Transforms/VectorBody.h"
+
+#include "dialects/Graph/Graph.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace mlir;
+using namespace isthmus;
+using namespace isthmus::kernel;
+
+VectorType kernel::vectorOf(Type element, int64_t width) {
+  return VectorType::get({width}, element);
+}
+
+std::string kernel::canVectorize(linalg::LinalgOp op, unsigned lane) {
+  for (OpOperand &operand : op->getOpOperands()) {
+    auto type = dyn_cast<RankedTensorType>(operand.get().getType());
+    if (!type)
+      continue;
+    AffineMap map = op.getMatchingIndexingMap(&operand);
+    bool unused =
+        op.getMatchingBlockArgument(&operand).use_empty() &&
+        op.isDpsInit(&operand);
+    if (!type.getElementType().isF32() && !unused)
+      return "an operand is not f32";
+    for (auto [i, e] : llvm::enumerate(map.getResults())) {
+      if (!e.isFunctionOfDim(lane))
+        continue;
+      auto dim = dyn_cast<AffineDimExpr>(e);
+      if (!dim || i + 1 != map.getNumResults())
+        return "an operand is not contiguous along the vector";
+    }
+  }
+  for (Operation &inner : op->getRegion(0).front().without_terminator()) {
+    if (isa<arith::ConstantOp>(inner))
+      continue;
+    if (!OpTrait::hasElementwiseMappableTraits(&inner) ||
+        inner.getNumRegions() || inner.getNumResults() != 1)
+      return ("the body holds " + inner.getName().getStringRef()).str();
+  }
+  return "";
+}
+
+Value kernel::loadVector(TileBuilder &tb, Value memref, ValueRange indices,
+                         int64_t width, Value mask) {
+  Type element = cast<MemRefType>(memref.getType()).getElementType();
+  VectorType type = vectorOf(element, width);
+  if (!mask)
+    return vector::LoadOp::create(tb.b, tb.loc, type, memref, indices);
+  Value zero = arith::ConstantOp::create(tb.b, tb.loc, tb.b.getZeroAttr(type));
+  return vector::MaskedLoadOp::create(tb.b, tb.loc, type, memref, indices, mask,
+                                      zero);
+}
+
+void kernel::storeVector(TileBuilder &tb, Value v, Value memref,
+                         ValueRange indices, Value mask) {
+  if (mask)
+    vector::MaskedStoreOp::create(tb.b, tb.loc, memref, indices, mask, v);
+  else
+    vector::StoreOp::create(tb.b, tb.loc, v, memref, indices);
+}
+
+static Value vectorEpilogue(TileBuilder &tb, const Epilogue &epilogue,
+                            Value acc, ValueRange ivs, int64_t width,
+                            Value mask, bool joined) {
+  linalg::LinalgOp op = epilogue.op;
+  if (!op)
+    return acc;
+  OpBuilder &b = tb.b;
+  unsigned lane = op.getNumLoops() - 1;
+  IRMapping map;
+  auto splat = [&](Value v) -> Value {
+    return vector::BroadcastOp::create(b, tb.loc, vectorOf(v.getType(), width),
+                                       v);
+  };
+  Block &block = op->getRegion(0).front();
+  for (OpOperand &operand : op->getOpOperands()) {
+    BlockArgument arg = block.getArgument(operand.getOperandNumber());
+    if (operand.getOperandNumber() == epilogue.anchorOperand) {
+      map.map(arg, acc);
+      continue;
+    }
+    if (arg.use_empty())
+      continue;
+    AffineMap indexing = op.getMatchingIndexingMap(&operand);
+    if (!isa<RankedTensorType>(operand.get().getType())) {
+      map.map(arg, splat(tb.scalar(operand.get())));
+      continue;
+    }
+    Value memref = tb.memoryOf(operand.get());
+    SmallVector<Value> at;
+    if (joined && indexing.isFunctionOfDim(lane)) {
+      // .., h, w: one index for both, into the memref with both joined.
+      unsigned n = indexing.getNumResults();
+      SmallVector<ReassociationIndices> join;
+      for (unsigned i = 0; i + 2 < n; ++i)
+        join.push_back({int64_t(i)});
+      join.push_back({int64_t(n) - 2, int64_t(n) - 1});
+      memref = memref::CollapseShapeOp::create(b, tb.loc, memref, join);
+      SmallVector<Value> all(ivs);
+      all.push_back(ivs.back());
+      at = tb.apply(indexing, all);
+      at.pop_back();
+    } else if (joined) {
+      SmallVector<Value> all(ivs);
+      all.push_back(ivs.back());
+      at = tb.apply(indexing, all);
+    } else {
+      at = tb.apply(indexing, ivs);
+    }
+    if (indexing.isFunctionOfDim(lane))
+      map.map(arg, loadVector(tb, memref, at, width, mask));
+    else
+      map.map(arg, splat(tb.load(memref, at)));
+  }
+  auto get = [&](Value v) -> Value {
+    if (Value mapped = map.lookupOrNull(v))
+      return mapped;
+    Value wide = splat(tb.scalar(v));
+    map.map(v, wide);
+    return wide;
+  };
+  for (Operation &inner : block.without_terminator()) {
+    if (isa<arith::ConstantOp>(inner)) {
+      Value c = b.clone(inner)->getResult(0);
+      map.map(inner.getResult(0), splat(c));
+      continue;
+    }
+    SmallVector<Value> operands;
+    for (Value v : inner.getOperands())
+      operands.push_back(get(v));
+    OperationState state(
+        tb.loc, inner.getName(), operands,
+        {vectorOf(inner.getResult(0).getType(), width)}, inner.getAttrs());
+    map.map(inner.getResult(0), b.create(state)->getResult(0));
+  }
+  return get(block.getTerminator()->getOperand(0));
+}
+
+Value kernel::applyEpilogue(TileBuilder &tb, const Epilogue &epilogue,
+                            Value acc, ValueRange ivs, int64_t width,
+                            Value mask) {
+  return vectorEpilogue(tb, epilogue, acc, ivs, width, mask, false);
+}
+
+Value kernel::applyEpilogueJoined(TileBuilder &tb, const Epilogue &epilogue,
+                                  Value acc, ValueRange ivs, int64_t width,
+                                  Value mask) {
+  return vectorEpilogue(tb, epilogue, acc, ivs, width, mask, true);
+}
+
+Value kernel::applyEpilogueScalar(TileBuilder &tb, const Epilogue &epilogue,
+                                  Value acc, ValueRange ivs) {
+  linalg::LinalgOp op = epilogue.op;
+  if (!op)
+    return acc;
+  SmallVector<Value> args;
+  Block &block = op->getRegion(0).front();
+  for (OpOperand &operand : op->getOpOperands()) {
+    BlockArgument arg = block.getArgument(operand.getOperandNumber());
+    if (operand.getOperandNumber() == epilogue.anchorOperand)
+      args.push_back(acc);
+    else if (op.isDpsInit(&operand))
+      args.push_back(arith::ConstantOp::create(
+          tb.b, tb.loc, tb.b.getZeroAttr(arg.getType())));
+    else if (!isa<RankedTensorType>(operand.get().getType()))
+      args.push_back(tb.scalar(operand.get()));
+    else
+      args.push_back(
+          tb.load(tb.memoryOf(operand.get()),
+                  tb.apply(op.getMatchingIndexingMap(&operand), ivs)));
+  }
+  return tb.inlineBody(op, args, ivs)[0];
+}
+
+std::string kernel::findAnchor(FuncOp kernel, Operation *&anchor,
+                               Epilogue &epilogue) {
+  SmallVector<Operation *> ops;
+  for (Operation &op : kernel.getBody().front()) {
+    if (!isa<linalg::LinalgOp, graph::ParallelOp, graph::ConvOp>(op))
+      continue;
+    if (isa<linalg::FillOp>(op) &&
+        llvm::none_of(op.getUsers(), [](Operation *user) {
+          return isa<bufferization::MaterializeInDestinationOp>(user);
+        }))
+      continue;
+    ops.push_back(&op);
+  }
+  if (ops.empty())
+    return "no operation";
+  anchor = ops[0];
+  if (ops.size() == 1)
+    return "";
+  if (ops.size() > 2 || !isa<linalg::GenericOp>(ops[1]))
+    return "more operations than an anchor and an epilogue";
+  epilogue.op = cast<linalg::LinalgOp>(ops[1]);
+  for (OpOperand &operand : epilogue.op->getOpOperands())
+    if (operand.get() == anchor->getResult(0)) {
+      epilogue.anchorOperand = operand.getOperandNumber();
+      return "";
+    }
+  return "the second operation does not use the first";
+}

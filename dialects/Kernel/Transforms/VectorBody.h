@@ -1,0 +1,56 @@
+//===- VectorBody.h - scalar bodies on vectors -----------------*- C++ -*-===//
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef ISTHMUS_DIALECTS_KERNEL_TRANSFORMS_VECTORBODY_H
+#define ISTHMUS_DIALECTS_KERNEL_TRANSFORMS_VECTORBODY_H
+
+#include "dialects/Kernel/Transforms/TileBuilder.h"
+
+namespace isthmus::kernel {
+
+/// "" when the body of `op` can run on vectors along loop dim `lane`: only
+/// elementwise ops, and every operand is contiguous along `lane` or does not
+/// depend on it. Otherwise why not. f32 operands and results only.
+std::string canVectorize(mlir::linalg::LinalgOp op, unsigned lane);
+
+/// The element type widened to `width` lanes.
+mlir::VectorType vectorOf(mlir::Type element, int64_t width);
+
+/// Loads `width` elements along the memref's last dim; under `mask` (may be
+/// null) those outside read zero.
+mlir::Value loadVector(TileBuilder &tb, mlir::Value memref,
+                       mlir::ValueRange indices, int64_t width,
+                       mlir::Value mask);
+void storeVector(TileBuilder &tb, mlir::Value v, mlir::Value memref,
+                 mlir::ValueRange indices, mlir::Value mask);
+
+/// A consumer of an anchor's (contraction, convolution, reduction) result that
+/// runs before the store: elementwise over the anchor's parallel dims.
+struct Epilogue {
+  mlir::linalg::LinalgOp op;   // null: none
+  unsigned anchorOperand = 0;  // which operand is the anchor's result
+};
+
+/// The epilogue's value for `acc`, a vector along the last loop dim, at `ivs`.
+mlir::Value applyEpilogue(TileBuilder &tb, const Epilogue &epilogue,
+                          mlir::Value acc, mlir::ValueRange ivs, int64_t width,
+                          mlir::Value mask);
+/// The same when the last two loop dims were joined to one: `ivs` has one less.
+mlir::Value applyEpilogueJoined(TileBuilder &tb, const Epilogue &epilogue,
+                                mlir::Value acc, mlir::ValueRange ivs,
+                                int64_t width, mlir::Value mask);
+/// The same for a scalar.
+mlir::Value applyEpilogueScalar(TileBuilder &tb, const Epilogue &epilogue,
+                                mlir::Value acc, mlir::ValueRange ivs);
+
+/// The anchor and the epilogue of a kernel: one computing op, or two of which
+/// the second is elementwise over the first one's result. Returns why not.
+std::string findAnchor(FuncOp kernel, mlir::Operation *&anchor,
+                       Epilogue &epilogue);
+
+} // namespace isthmus::kernel
+
+#endif // ISTHMUS_DIALECTS_KERNEL_TRANSFORMS_VECTORBODY_H

@@ -1,0 +1,363 @@
+//===- Compiler.cpp - from a model file to an artifact --------------------===//
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "lib/Pipelines/Compiler.h"
+
+#include "dialects/Graph/Graph.h"
+#include "dialects/Graph/Transforms/Outline.h"
+#include "dialects/Hal/Hal.h"
+#include "dialects/Kernel/Kernel.h"
+#include "dialects/Kernel/Transforms/Plan.h"
+#include "lib/Artifact/ArtifactWriter.h"
+#include "lib/Import/OnnxImporter.h"
+#include "lib/Pipelines/ProgramWriter.h"
+#include "targets/Target.h"
+
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/Verifier.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
+#include "mlir/Transforms/Passes.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/ThreadPool.h"
+#include "llvm/Support/xxhash.h"
+
+#include <atomic>
+#include <mutex>
+
+using namespace mlir;
+using namespace isthmus;
+
+void isthmus::registerCompilerDialects(DialectRegistry &registry) {
+  registry.insert<affine::AffineDialect, arith::ArithDialect,
+                  bufferization::BufferizationDialect, func::FuncDialect,
+                  graph::GraphDialect, hal::HalDialect, kernel::KernelDialect,
+                  linalg::LinalgDialect, LLVM::LLVMDialect, math::MathDialect,
+                  memref::MemRefDialect, scf::SCFDialect, tensor::TensorDialect,
+                  vector::VectorDialect>();
+  registerBuiltinDialectTranslation(registry);
+  registerLLVMDialectTranslation(registry);
+}
+
+namespace {
+
+class Compilation {
+public:
+  Compilation(const CompileOptions &options, llvm::raw_ostream &out,
+              llvm::raw_ostream &errors)
+      : options(options), out(out), errors(errors) {
+    registerCompilerDialects(registry);
+    context.appendDialectRegistry(registry);
+    context.loadAllAvailableDialects();
+    context.disableMultithreading();
+    context.getDiagEngine().registerHandler(
+        [this](Diagnostic &d) { return report(d); });
+  }
+
+  bool run();
+
+private:
+  LogicalResult report(Diagnostic &d);
+  bool fail(const std::string &code, const std::string &text);
+  bool dump(ModuleOp module, StringRef stage);
+  bool import();
+  bool compileVariant(const Target &target, const TargetInfo &info,
+                      fb::ManifestT &manifest,
+                      std::vector<SmallVector<char, 0>> &codes);
+  bool compileKernels(ModuleOp module, const Target &target,
+                      const TargetInfo &info,
+                      std::vector<KernelObject> &objects);
+  bool write(fb::ManifestT &manifest,
+             const std::vector<SmallVector<char, 0>> &codes);
+
+  const CompileOptions &options;
+  llvm::raw_ostream &out, &errors;
+  DialectRegistry registry;
+  MLIRContext context;
+  OwningOpRef<ModuleOp> module;
+  WeightTable weights;
+  std::mutex errorMutex;
+};
+
+} // namespace
+
+LogicalResult Compilation::report(Diagnostic &d) {
+  if (d.getSeverity() != DiagnosticSeverity::Error)
+    return success();
+  std::lock_guard<std::mutex> lock(errorMutex);
+  errors << "error: IST-C0001";
+  std::vector<std::string> nodes = nodesOf(d.getLocation());
+  if (!nodes.empty())
+    errors << ": node '" << llvm::join(nodes, "', '") << "'";
+  errors << ": " << d.str() << "\n";
+  for (Diagnostic &note : d.getNotes())
+    errors << "note: " << note.str() << "\n";
+  return success();
+}
+
+bool Compilation::fail(const std::string &code, const std::string &text) {
+  errors << "error: " << code << ": " << text << "\n";
+  return false;
+}
+
+bool Compilation::dump(ModuleOp m, StringRef stage) {
+  if (options.dumpDir.empty())
+    return true;
+  if (std::error_code ec = llvm::sys::fs::create_directories(options.dumpDir))
+    return fail("IST-C0002", "cannot make " + options.dumpDir + ": " + ec.message());
+  std::error_code ec;
+  std::string path = options.dumpDir + "/" + stage.str() + ".mlir";
+  llvm::raw_fd_ostream file(path, ec);
+  if (ec)
+    return fail("IST-C0002", "cannot write " + path + ": " + ec.message());
+  file << "// istc " << options.input << " --emit=" << stage;
+  for (const std::string &t : options.targets)
+    file << " --target=" << t;
+  file << "\n" << m << "\n";
+  return true;
+}
+
+bool Compilation::import() {
+  if (StringRef(options.input).ends_with(".mlir")) {
+    module = parseSourceFile<ModuleOp>(options.input, ParserConfig(&context));
+    return bool(module);
+  }
+  OnnxImportOptions import;
+  for (auto &[name, range] : options.shapes)
+    import.shapes[name] = DimRange{range.first, range.second};
+  SmallVector<ImportDiagnostic> diags;
+  module = importOnnx(options.input, context, import, diags);
+  for (const ImportDiagnostic &d : diags)
+    errors << d.str() << "\n";
+  return bool(module);
+}
+
+/// Work for one worker thread at a time: its context is its own.
+bool Compilation::compileKernels(ModuleOp m, const Target &target,
+                                 const TargetInfo &info,
+                                 std::vector<KernelObject> &objects) {
+  std::vector<std::string> texts;
+  for (auto k : m.getOps<kernel::FuncOp>()) {
+    std::string text;
+    llvm::raw_string_ostream stream(text);
+    k->print(stream, OpPrintingFlags().useLocalScope());
+    texts.push_back(std::move(text));
+  }
+  objects.resize(texts.size());
+  std::atomic<size_t> next{0};
+  std::atomic<bool> ok{true};
+  unsigned jobs = options.jobs ? options.jobs
+                               : llvm::hardware_concurrency().compute_thread_count();
+  auto work = [&] {
+    MLIRContext own(registry, MLIRContext::Threading::DISABLED);
+    own.loadAllAvailableDialects();
+    own.getDiagEngine().registerHandler(
+        [this](Diagnostic &d) { return report(d); });
+    for (size_t i; (i = next++) < texts.size();) {
+      OwningOpRef<ModuleOp> one =
+          parseSourceString<ModuleOp>(texts[i], ParserConfig(&own, false));
+      FailureOr<KernelObject> object =
+          one ? target.compile(*one, info) : FailureOr<KernelObject>(failure());
+      if (failed(object)) {
+        std::lock_guard<std::mutex> lock(errorMutex);
+        errors << "note: while compiling this kernel:\n" << texts[i] << "\n";
+        ok = false;
+        return;
+      }
+      objects[i] = std::move(*object);
+    }
+  };
+  if (jobs <= 1 || texts.size() <= 1) {
+    work();
+  } else {
+    llvm::DefaultThreadPool pool(llvm::hardware_concurrency(jobs));
+    for (unsigned i = 0; i < std::min<size_t>(jobs, texts.size()); ++i)
+      pool.async(work);
+    pool.wait();
+  }
+  return ok;
+}
+
+bool Compilation::compileVariant(const Target &target, const TargetInfo &info,
+                                 fb::ManifestT &manifest,
+                                 std::vector<SmallVector<char, 0>> &codes) {
+  OwningOpRef<ModuleOp> variant = module->clone();
+  ModuleOp m = *variant;
+  if (failed(graph::hoistInit(m)) || failed(graph::outlineKernels(m)) ||
+      failed(verify(m)))
+    return false;
+  if (!dump(m, "kernel"))
+    return false;
+  if (options.stage == Stage::kernel) {
+    out << m << "\n";
+    return true;
+  }
+  kernel::PlanOptions plans;
+  plans.refuseEvery = options.refuseEvery;
+  for (auto k : llvm::to_vector(m.getOps<kernel::FuncOp>())) {
+    SmallVector<kernel::PlanRemark> remarks;
+    std::string name = k.getSymName().str();
+    if (failed(kernel::planKernel(k, info, plans, remarks)))
+      return false;
+    if (options.remarks)
+      for (const kernel::PlanRemark &r : remarks)
+        errors << "remark: " << name << ": " << r.plan << ": "
+               << (r.declined.empty() ? "taken" : r.declined) << "\n";
+  }
+  if (failed(verify(m)))
+    return false;
+  if (!dump(m, "tiled"))
+    return false;
+  if (options.stage == Stage::tiled) {
+    out << m << "\n";
+    return true;
+  }
+  std::vector<KernelObject> objects;
+  if (!compileKernels(m, target, info, objects))
+    return false;
+  llvm::StringMap<KernelFacts> facts;
+  for (const KernelObject &object : objects)
+    facts[object.name] = {object.errors, object.usesErrorWord};
+  auto program = writeProgram(m, info, facts, weights);
+  if (failed(program))
+    return false;
+  std::string error;
+  auto code = target.link(objects, info, error);
+  if (failed(code))
+    return fail("IST-C0003", error);
+
+  auto v = std::make_unique<fb::VariantT>();
+  v->target = info.name;
+  v->program = std::move(*program);
+  v->format = target.format;
+  v->code = "variants/" + std::to_string(manifest.variants.size()) + "/code." +
+            target.format;
+  for (auto &[key, value] : info.requires_) {
+    auto fact = std::make_unique<fb::FactT>();
+    fact->key = key;
+    fact->value = value;
+    v->facts.push_back(std::move(fact));
+  }
+  manifest.variants.push_back(std::move(v));
+  codes.push_back(std::move(*code));
+  return true;
+}
+
+bool Compilation::write(fb::ManifestT &manifest,
+                        const std::vector<SmallVector<char, 0>> &codes) {
+  ArtifactWriter writer;
+  std::string error;
+  auto failed = [&] { return fail("IST-C0004", error); };
+  if (!writer.open(options.output, error))
+    return failed();
+  // Weights in one member, each at a multiple of 64 bytes.
+  static constexpr uint64_t kAlign = 64;
+  if (!weights.entries().empty() && !writer.beginMember("weights/0", error))
+    return failed();
+  llvm::StringMap<std::unique_ptr<llvm::MemoryBuffer>> files;
+  for (const WeightTable::Entry &entry : weights.entries()) {
+    static const char zeros[kAlign] = {};
+    if (uint64_t over = writer.memberSize() % kAlign)
+      if (!writer.append(zeros, kAlign - over, error))
+        return failed();
+    auto w = std::make_unique<fb::WeightT>();
+    w->name = entry.name;
+    w->member = "weights/0";
+    w->offset = writer.memberSize();
+    w->bytes = entry.bytes;
+    w->dtype = entry.dtype;
+    w->dims = entry.dims;
+    ArrayRef<uint8_t> bytes(reinterpret_cast<const uint8_t *>(entry.data.data()),
+                            entry.data.size());
+    if (!entry.file.empty()) {
+      auto &file = files[entry.file];
+      if (!file) {
+        auto opened = llvm::MemoryBuffer::getFile(
+            entry.file, /*IsText=*/false, /*RequiresNullTerminator=*/false);
+        if (!opened)
+          return fail("IST-C0005", "cannot read weights from " + entry.file +
+                                       ": " + opened.getError().message());
+        file = std::move(*opened);
+      }
+      if (entry.offset > file->getBufferSize() ||
+          entry.bytes > file->getBufferSize() - entry.offset)
+        return fail("IST-C0005", "weight '" + entry.name + "' lies outside " +
+                                     entry.file);
+      bytes = ArrayRef<uint8_t>(
+          reinterpret_cast<const uint8_t *>(file->getBufferStart()) +
+              entry.offset,
+          entry.bytes);
+    }
+    w->hash = llvm::xxh3_64bits(bytes);
+    if (!writer.append(bytes.data(), bytes.size(), error))
+      return failed();
+    manifest.weights.push_back(std::move(w));
+  }
+  for (size_t i = 0; i < codes.size(); ++i)
+    if (!writer.beginMember(manifest.variants[i]->code, error) ||
+        !writer.append(codes[i].data(), codes[i].size(), error))
+      return failed();
+  flatbuffers::FlatBufferBuilder builder;
+  builder.Finish(fb::Manifest::Pack(builder, &manifest), "ISTM");
+  if (!writer.beginMember("manifest", error) ||
+      !writer.append(builder.GetBufferPointer(), builder.GetSize(), error) ||
+      !writer.finish(error))
+    return failed();
+  return true;
+}
+
+bool Compilation::run() {
+  if (!import())
+    return false;
+  PassManager clean(&context);
+  clean.addPass(createCSEPass());
+  if (failed(clean.run(*module)))
+    return fail("IST-C0006", "cleaning the graph failed");
+  if (!dump(*module, "graph"))
+    return false;
+  if (options.stage == Stage::graph) {
+    out << *module << "\n";
+    return true;
+  }
+  fb::ManifestT manifest;
+  manifest.version = 1;
+  manifest.producer = "isthmus 0.1";
+  manifest.model = llvm::sys::path::filename(options.input).str();
+  std::vector<SmallVector<char, 0>> codes;
+  std::vector<std::string> specs = options.targets;
+  if (specs.empty())
+    specs.push_back("cpu:native");
+  for (const std::string &spec : specs) {
+    TargetInfo info;
+    std::string error;
+    const Target *target = findTarget(spec, info, error);
+    if (!target)
+      return fail("IST-C0007", error);
+    if (!compileVariant(*target, info, manifest, codes))
+      return false;
+  }
+  return options.stage == Stage::artifact ? write(manifest, codes) : true;
+}
+
+bool isthmus::compile(const CompileOptions &options, llvm::raw_ostream &out,
+                      llvm::raw_ostream &errors) {
+  return Compilation(options, out, errors).run();
+}

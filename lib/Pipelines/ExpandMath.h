@@ -1,0 +1,23 @@
+//===- ExpandMath.h - math without a math library --------------*- C++ -*-===//
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef ISTHMUS_LIB_PIPELINES_EXPANDMATH_H
+#define ISTHMUS_LIB_PIPELINES_EXPANDMATH_H
+
+#include "mlir/Pass/Pass.h"
+
+#include <memory>
+
+namespace isthmus {
+
+/// Rewrites the math ops (and arith.remf) that hardware lacks to arithmetic:
+/// polynomials in f32, the narrower floats through f32. Leaves fma, floor,
+/// ceil, trunc, roundeven, sqrt, fabs and copysign, which every target has.
+std::unique_ptr<mlir::Pass> createExpandMathPass();
+
+} // namespace isthmus
+
+#endif // ISTHMUS_LIB_PIPELINES_EXPANDMATH_H

@@ -1,0 +1,92 @@
+//===- Facts.cpp - the cpu target's rows ----------------------------------===//
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "targets/cpu/CPU.h"
+
+#include "llvm/ADT/StringMap.h"
+#include "llvm/TargetParser/Host.h"
+
+using namespace isthmus;
+
+namespace {
+struct Row {
+  const char *arch, *triple, *cpu, *features;
+  unsigned vectorBytes, registers;
+  const char *requiredArch, *requiredFeatures;
+};
+} // namespace
+
+// Feature levels of the x86-64 psABI; aarch64 with its base NEON; riscv64 with
+// the RVV 1.0 vector extension. The last two are assembled only.
+static const Row rows[] = {
+    {"x86-64-v2", "x86_64-unknown-linux-gnu", "x86-64-v2", "", 16, 16, "x86_64",
+     "sse4.2"},
+    {"x86-64-v3", "x86_64-unknown-linux-gnu", "x86-64-v3", "", 32, 16, "x86_64",
+     "avx2,fma,f16c"},
+    {"x86-64-v4", "x86_64-unknown-linux-gnu", "x86-64-v4", "-prefer-256-bit",
+     64, 32, "x86_64", "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl"},
+    {"aarch64", "aarch64-unknown-linux-gnu", "generic", "+neon", 16, 32,
+     "aarch64", ""},
+    {"riscv64", "riscv64-unknown-linux-gnu", "generic-rv64",
+     "+m,+a,+f,+d,+c,+v", 16, 32, "riscv64", ""},
+};
+
+/// The best row that the machine running the compiler satisfies.
+static const Row *nativeRow() {
+#if defined(__x86_64__)
+  llvm::StringMap<bool> has = llvm::sys::getHostCPUFeatures();
+  auto all = [&](std::initializer_list<const char *> names) {
+    for (const char *name : names)
+      if (!has.lookup(name))
+        return false;
+    return true;
+  };
+  if (all({"avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq",
+           "avx512vl"}))
+    return &rows[2];
+  if (all({"avx2", "fma", "f16c", "bmi2"}))
+    return &rows[1];
+  return &rows[0];
+#elif defined(__aarch64__)
+  return &rows[3];
+#elif defined(__riscv)
+  return &rows[4];
+#else
+#error "add a row for this machine"
+#endif
+}
+
+std::optional<TargetInfo> cpu::parseCPU(llvm::StringRef arch, std::string &error) {
+  const Row *row = nullptr;
+  if (arch == "native" || arch.empty())
+    row = nativeRow();
+  for (const Row &r : rows)
+    if (arch == r.arch)
+      row = &r;
+  if (!row) {
+    error = "unknown cpu '" + arch.str() + "'; known: native";
+    for (const Row &r : rows)
+      error += std::string(", ") + r.arch;
+    return std::nullopt;
+  }
+  TargetInfo info;
+  info.name = std::string("cpu:") + row->arch;
+  info.triple = row->triple;
+  info.cpu = row->cpu;
+  info.features = row->features;
+  info.vectorBytes = row->vectorBytes;
+  info.vectorRegisters = row->registers;
+  info.requires_ = {{"cpu.arch", row->requiredArch},
+                    {"cpu.features", row->requiredFeatures}};
+  return info;
+}
+
+std::vector<std::string> cpu::listCPU() {
+  std::vector<std::string> names = {"native"};
+  for (const Row &r : rows)
+    names.push_back(r.arch);
+  return names;
+}

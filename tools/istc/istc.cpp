@@ -1,0 +1,153 @@
+//===- istc.cpp - the compiler driver -------------------------------------===//
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "lib/Pipelines/Compiler.h"
+#include "targets/Target.h"
+
+#include "llvm/Support/InitLLVM.h"
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include <fstream>
+#include <iostream>
+#include <sys/wait.h>
+#include <unistd.h>
+
+using namespace isthmus;
+
+/// "batch:1..32", "batch=1..32" or "batch:4".
+static bool parseShape(const std::string &text, CompileOptions &options) {
+  size_t colon = text.find_first_of(":=");
+  if (colon == std::string::npos || colon == 0)
+    return false;
+  llvm::StringRef range = llvm::StringRef(text).substr(colon + 1);
+  auto [lo, hi] = range.split("..");
+  int64_t min, max;
+  if (lo.getAsInteger(10, min))
+    return false;
+  max = min;
+  if (!hi.empty() && hi.getAsInteger(10, max))
+    return false;
+  if (min < 0 || max < min)
+    return false;
+  options.shapes[text.substr(0, colon)] = {min, max};
+  return true;
+}
+
+/// One JSON case a line; each runs in a child process, so that a crash is one
+/// case's error.
+static int runBatch(const std::string &file, CompileOptions base) {
+  std::ifstream stream(file);
+  nlohmann::json cases = nlohmann::json::parse(stream, nullptr, false);
+  if (!cases.is_array()) {
+    std::cerr << "error: IST-T0001: " << file << " is not a JSON list\n";
+    return 1;
+  }
+  for (const auto &one : cases) {
+    int fds[2];
+    if (pipe(fds))
+      return 1;
+    pid_t pid = fork();
+    if (pid == 0) {
+      close(fds[0]);
+      CompileOptions options = base;
+      options.input = one.value("model", "");
+      options.output = one.value("output", "");
+      if (one.contains("target"))
+        options.targets = {one["target"].get<std::string>()};
+      options.jobs = 1;
+      std::string text;
+      llvm::raw_string_ostream messages(text);
+      bool ok = compile(options, llvm::nulls(), messages);
+      for (size_t at = 0; at < text.size();) {
+        ssize_t n = ::write(fds[1], text.data() + at, text.size() - at);
+        if (n <= 0)
+          break;
+        at += n;
+      }
+      close(fds[1]);
+      _exit(ok ? 0 : 1);
+    }
+    close(fds[1]);
+    std::string text;
+    char buffer[4096];
+    for (ssize_t n; (n = read(fds[0], buffer, sizeof buffer)) > 0;)
+      text.append(buffer, n);
+    close(fds[0]);
+    int status = 0;
+    waitpid(pid, &status, 0);
+    nlohmann::json result;
+    result["ok"] = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (WIFSIGNALED(status))
+      text += "error: IST-T0002: the compiler crashed with signal " +
+              std::to_string(WTERMSIG(status)) + "\n";
+    if (!result["ok"])
+      result["error"] = text;
+    std::cout
+        << result.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)
+        << std::endl;
+  }
+  return 0;
+}
+
+int main(int argc, char **argv) {
+  llvm::InitLLVM init(argc, argv);
+  CLI::App app("istc: compile a model into an Isthmus artifact");
+  CompileOptions options;
+  std::vector<std::string> shapes;
+  std::string emit = "artifact", batch;
+  bool list = false;
+  int level = 2;
+  app.add_option("model", options.input, "the model, an .onnx file");
+  app.add_option("-o,--output", options.output, "the artifact to write");
+  app.add_option("--target", options.targets,
+                 "vendor:arch, repeatable; cpu:native by default");
+  app.add_option("--shape", shapes, "name:min..max or name:size, repeatable");
+  app.add_option("--emit", emit, "graph, kernel, tiled or artifact")
+      ->check(CLI::IsMember({"graph", "kernel", "tiled", "artifact"}));
+  app.add_option("-j,--jobs", options.jobs, "threads; all cores by default");
+  app.add_option("-O", level, "0: no fusion, 2: all (default)");
+  app.add_option("--dump-dir", options.dumpDir, "write every stage there");
+  app.add_flag("--remarks", options.remarks, "print each kernel's plans");
+  app.add_flag("--list-targets", list, "print the targets and exit");
+  app.add_option("--test-refuse-plans", options.refuseEvery,
+                 "refuse every k-th plan, to test the ladder");
+  app.add_option("--batch", batch,
+                 "JSON list of {model, output, target}: compile each, one JSON "
+                 "result a line");
+  CLI11_PARSE(app, argc, argv);
+  if (list) {
+    for (const Target &target : allTargets()) {
+      std::cout << target.vendor << ": " << target.help << "\n";
+      for (const std::string &arch : target.list())
+        std::cout << "  " << target.vendor << ":" << arch << "\n";
+    }
+    return 0;
+  }
+  options.fuse = level > 0;
+  for (const std::string &shape : shapes)
+    if (!parseShape(shape, options)) {
+      std::cerr << "error: IST-T0003: --shape=" << shape
+                << " is not name:size or name:min..max\n";
+      return 1;
+    }
+  options.stage = emit == "graph"    ? Stage::graph
+                  : emit == "kernel" ? Stage::kernel
+                  : emit == "tiled"  ? Stage::tiled
+                                     : Stage::artifact;
+  if (!batch.empty())
+    return runBatch(batch, options);
+  if (options.input.empty()) {
+    std::cerr << "error: IST-T0004: no model given; usage: istc model.onnx -o "
+                 "model.ist\n";
+    return 1;
+  }
+  if (options.output.empty() && options.stage == Stage::artifact)
+    options.output =
+        options.input.substr(0, options.input.find_last_of('.')) + ".ist";
+  return compile(options, llvm::outs(), llvm::errs()) ? 0 : 1;
+}
