@@ -51,9 +51,9 @@ def died(returncode, stderr):
 
 
 def code_in(text):
-    """The stable code in a diagnostic, `error[CODE]: ..` or `.. [CODE]`."""
-    found = re.search(r"\[([A-Z][A-Z0-9_-]+)\]", text)
-    return found.group(1) if found else "ERROR"
+    """The stable code in a diagnostic: `error: IST-T0004: no model given`."""
+    found = re.search(r"\bIST-[A-Z]*\d+\b", text)
+    return found.group(0) if found else "ERROR"
 
 
 def _run_single(command, timeout):
