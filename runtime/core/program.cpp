@@ -149,9 +149,9 @@ ist_status ist_program::load(ist_device *d, int32_t wanted, ist_error *error) {
     return fail(error, IST_DATA_LOSS,
                 "not an artifact: the zip has no member 'manifest'; make one "
                 "with istc");
-  if (reinterpret_cast<uintptr_t>(bytes.data) % 8 != 0) {
+  if (bytes.size && reinterpret_cast<uintptr_t>(bytes.data) % 8 != 0) {
     manifestCopy = std::malloc(bytes.size);
-    if (!manifestCopy && bytes.size)
+    if (!manifestCopy)
       return outOfMemory(error, bytes.size, "the manifest");
     std::memcpy(manifestCopy, bytes.data, bytes.size);
     bytes.data = static_cast<const uint8_t *>(manifestCopy);

@@ -58,8 +58,10 @@ ist_status ist_session::plan(uint32_t function, const int64_t *symbols,
     return outOfMemory(error, sizeof(Cached), "a memory plan");
   Cached &c = *plans[function];
   uint32_t n = count(f.symbols());
-  if (!c.valid ||
-      std::memcmp(c.symbols.data(), symbols, n * sizeof(int64_t)) != 0) {
+  bool same = c.valid;
+  for (uint32_t i = 0; i < n && same; ++i)
+    same = c.symbols[i] == symbols[i];
+  if (!same) {
     c.valid = false;
     if (!c.symbols.resize(n))
       return outOfMemory(error, n * sizeof(int64_t), "a memory plan");

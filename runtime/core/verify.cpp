@@ -147,6 +147,9 @@ ist_status Checker::weights() {
     if (!isDtype(w.dtype()))
       return broken("weight %u has dtype %u, which there is not", i,
                     static_cast<unsigned>(w.dtype()));
+    // FlatBuffers' verifier looks at the alignment of a vector's length only.
+    if (w.dims() && reinterpret_cast<uintptr_t>(w.dims()->data()) % 8 != 0)
+      return broken("the dims of weight %u are not aligned", i);
     uint64_t bytes;
     if (w.dims() &&
         (!tensorBytes(static_cast<ist_dtype>(w.dtype()), w.dims()->data(),
