@@ -93,13 +93,13 @@ def light_input(value):
 
 
 def save(path, array):
-    """As .npy; types that numpy lacks are stored as raw bytes (bf16: '|V2')."""
-    np.save(path, array if array.dtype.isbuiltin == 1 else array.view(f"V{array.dtype.itemsize}"))
+    """As .npy; types that numpy lacks are stored as unsigned integers of the same bits."""
+    np.save(path, array if array.dtype.isbuiltin == 1 else array.view(f"u{array.dtype.itemsize}"))
 
 
 def load(path, dtype):
     array = np.load(path)
-    if array.dtype.kind == "V" and dtype.isbuiltin != 1 and array.dtype.itemsize == dtype.itemsize:
+    if array.dtype.kind in "Vu" and dtype.isbuiltin != 1 and array.dtype.itemsize == dtype.itemsize:
         array = array.view(dtype)
     return array
 
@@ -125,6 +125,15 @@ def difference(got, want, rtol, atol):
         return None
     at = tuple(int(i) for i in np.argwhere(bad)[0])
     return f"{int(bad.sum())} of {bad.size} elements differ, first at {list(at)}: {got[at]}, expected {want[at]}"
+
+
+def brief(result):
+    """A failure on one line, its code first."""
+    text = " ".join(result["error"].split())
+    if not text.startswith(result["code"]):
+        text = f"{result['code']}: {text}"
+    # Which node it was and what to do about it matter to people with a model.
+    return re.sub(r"node '[^']*' ", "", text.split(";")[0])[:200]
 
 
 def read_expected(path):
@@ -155,7 +164,7 @@ def write_expected(path, rules, results):
             covered |= names
     for name in sorted(failed - covered):
         r = results[name]
-        kept.append((re.escape(name).replace(r"\-", "-"), f"{r['code']}: {' '.join(r['error'].split())[:140]}"))
+        kept.append((re.escape(name).replace(r"\-", "-"), f"{r['stage']}: {brief(r)}"))
     with open(path, "w") as f:
         f.write("# ONNX backend tests that fail today: REGEX<TAB>reason, matched against the whole name.\n"
                 "# `./scripts/conformance.sh --update` keeps what holds and adds what is new.\n")
@@ -273,12 +282,12 @@ def main():
             groups[(r["stage"], r["code"])] += 1
             if reason is None:
                 failed += 1
-                unexpected.append(f"FAIL {name}: {r['stage']}: {r['code']}: {r['error']}")
+                unexpected.append(f"FAIL {name}: {r['stage']}: {brief(r)}")
             else:
                 excluded += 1
                 r["status"], r["reason"] = "excluded", reason
                 if options.verbose:
-                    print(f"excluded {name}: {r['stage']}: {r['code']}: {r['error']}")
+                    print(f"excluded {name}: {r['stage']}: {brief(r)}")
         elif reason is None:
             passed += 1
         else:

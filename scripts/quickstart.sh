@@ -6,5 +6,5 @@ source "$(dirname "$0")/lib.sh"
 
 file=$(cd "$OLDPWD" && realpath -e "${1:-$ROOT/README.md}") || die "no such file: $1"
 ./scripts/install-deps.sh
-./scripts/build.sh istc ist-run ist-bench
+./scripts/build.sh istc ist-run
 exec "$PYTHON" scripts/quickstart.py --build "$BUILD" "$file"

@@ -709,7 +709,7 @@ def refused(istc, path):
         return f"crashed with {done.returncode}: {said[-300:]}"
     if done.returncode == 0:
         return "accepted"
-    if not re.search(r"\berror: IST-[A-Z]*\d+\b", said):
+    if not re.search(r"\bIST-[A-Z]\d+: .", said):
         return f"ended with {done.returncode} but without an error code: {said[-300:]!r}"
     if os.path.exists(output):
         return "left an artifact behind"
