@@ -38,6 +38,7 @@ const std::vector<std::pair<const char *, std::vector<P>>> kernels = {
     {"constant_f32", {out, scalar}},
     {"mark_u32", {out}},
     {"slow", {out}},
+    {"trap", {}},
 };
 
 } // namespace

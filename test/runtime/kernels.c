@@ -75,3 +75,9 @@ KERNEL(slow) {
     for (volatile int k = 0; k < 200000; ++k)
       ;
 }
+
+// Dies, for tests of what happens then.
+KERNEL(trap) {
+  if (begin < end)
+    __builtin_trap();
+}

@@ -1,0 +1,94 @@
+"""ist-run, ist-info and ist-bench on a sample; standard library only."""
+import json, os, struct, subprocess, sys, tempfile, unittest, zipfile
+
+BIN = sys.argv.pop(1)
+
+
+def run(tool, *args, code=0):
+    p = subprocess.run([os.path.join(BIN, tool), *args], capture_output=True, text=True)
+    assert p.returncode == code, (p.args, p.returncode, p.stdout, p.stderr)
+    return p.stdout if code == 0 else p.stdout + p.stderr
+
+
+def save_npy(path, values, descr="<f4", fmt="f"):
+    header = "{'descr': '%s', 'fortran_order': False, 'shape': (%d,), }" % (descr, len(values))
+    header = header.ljust(117) + "\n"
+    with open(path, "wb") as f:
+        f.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode())
+        f.write(struct.pack("<%d%s" % (len(values), fmt), *values))
+
+
+def load_f32(path):
+    data = open(path, "rb").read()
+    start = 10 + struct.unpack("<H", data[8:10])[0]
+    assert start % 64 == 0
+    return list(struct.unpack("<%df" % ((len(data) - start) // 4), data[start:]))
+
+
+class Tools(unittest.TestCase):
+    def setUp(self):
+        self.dir = tempfile.TemporaryDirectory()
+        self.addCleanup(self.dir.cleanup)
+        self.model, self.crash = self.path("a.ist"), self.path("crash.ist")
+        run("isthmus-sample-artifact", self.model)
+        run("isthmus-sample-artifact", self.crash, "crash")
+        save_npy(self.path("x.npy"), [1, 2, 3])
+
+    def path(self, name):
+        return os.path.join(self.dir.name, name)
+
+    def test_artifact_is_a_zip_with_aligned_members(self):
+        with zipfile.ZipFile(self.model) as z:
+            self.assertIsNone(z.testzip())
+            for m in z.infolist():
+                self.assertEqual(m.compress_type, zipfile.ZIP_STORED)
+                with open(self.model, "rb") as f:
+                    f.seek(m.header_offset + 26)
+                    name, extra = struct.unpack("<HH", f.read(4))
+                self.assertEqual((m.header_offset + 30 + name + extra) % 65536, 0)
+
+    def test_run(self):
+        y = self.path("y.npy")
+        for name in ("", "y="):
+            run("ist-run", self.model, "--input=x=@" + self.path("x.npy"), "--output=" + name + "@" + y)
+            self.assertEqual(load_f32(y), [9, 12, 15])
+        self.assertIn("f32[3] min 9 max 15", run("ist-run", self.model, "--input=@" + self.path("x.npy")))
+        self.assertIn("input 'x' (f32[n]) is missing", run("ist-run", self.model, code=1))
+        save_npy(self.path("i.npy"), [1], "<i8", "q")
+        self.assertIn("convert it", run("ist-run", self.model, "--input=@" + self.path("i.npy"), code=1))
+        self.assertEqual(*(run("ist-run", self.model, "--random", "--seed=5", "--shape=n=9") for _ in "ab"))
+        self.assertIn("it has: n", run("ist-run", self.model, "--random", "--shape=m=9", code=1))
+        self.assertIn("cpu", run("ist-run", "--list-devices"))
+
+    def test_batch_survives_a_crash(self):
+        good = {"artifact": self.model, "inputs": [self.path("x.npy")], "outputs": [self.path("b.npy")]}
+        cases = [good, {"artifact": self.crash}, {"artifact": "/nowhere.ist"},
+                 dict(good, inputs=[]), good]
+        with open(self.path("b.json"), "w") as f:
+            json.dump(cases, f)
+        out = run("ist-run", "--batch=" + self.path("b.json"), code=1)
+        results = [json.loads(line) for line in out.splitlines()]
+        self.assertEqual([r["case"] for r in results], list(range(5)))
+        self.assertEqual([r.get("code") for r in results],
+                         [None, "CRASH", "NOT_FOUND", "INVALID_ARGUMENT", None])
+        self.assertEqual(load_f32(self.path("b.npy")), [9, 12, 15])
+
+    def test_info(self):
+        j = json.loads(run("ist-info", self.model, "--json", "--shape=n=100"))
+        f = j["functions"][0]
+        self.assertEqual(f["symbols"], [{"name": "n", "min": 1, "max": 1000, "multiple": 1}])
+        self.assertEqual(f["outputs"][0]["type"], "f32[n]")
+        self.assertEqual(f["memory"]["arena_bytes"], 448)
+        self.assertEqual([l["nodes"] for l in f["launches"]], [["Add_0"], ["Mul_1"]])
+        self.assertIn("every variant fits", run("ist-info", self.model, "--why"))
+        self.assertIn("zip", run("ist-info", os.path.join(BIN, "ist-info"), code=1))
+
+    def test_bench(self):
+        j = json.loads(run("ist-bench", self.model, "--shape=n=100", "--profile", "--json", "--threads=1",
+                           "--repetitions=3", "--min-time=0.01", "--warmup=0"))
+        self.assertGreater(j["median_us"], 0)
+        self.assertEqual(j["threads"], "1")
+        self.assertAlmostEqual(sum(l["percent"] for l in j["launches"]), 100)
+
+
+unittest.main(verbosity=1)
