@@ -248,7 +248,7 @@ LogicalResult FuncOp::verifyRegions() {
       return emitOpError("binding ") << i << " must be a memref";
     if (getAccess()[i] < 0 || getAccess()[i] > 2)
       return emitOpError("binding ") << i << " has an unknown access";
-    if (int64_t(getDimsOf(i).size()) != type.getNumDynamicDims())
+    if (int64_t(getDimsOf(i).size()) != int64_t(type.getNumDynamicDims()))
       return emitOpError("binding ")
              << i << " names " << getDimsOf(i).size() << " sizes, has "
              << type.getNumDynamicDims() << " dynamic dims";
