@@ -7,6 +7,8 @@
 #include "lib/Pipelines/Compiler.h"
 
 #include "dialects/Graph/Graph.h"
+#include "dialects/Graph/Transforms/Fuse.h"
+#include "dialects/Graph/Transforms/Layout.h"
 #include "dialects/Graph/Transforms/Outline.h"
 #include "dialects/Hal/Hal.h"
 #include "dialects/Kernel/Kernel.h"
@@ -201,8 +203,14 @@ bool Compilation::compileVariant(const Target &target, const TargetInfo &info,
                                  std::vector<SmallVector<char, 0>> &codes) {
   OwningOpRef<ModuleOp> variant = module->clone();
   ModuleOp m = *variant;
-  if (failed(graph::hoistInit(m)) || failed(graph::outlineKernels(m)) ||
-      failed(verify(m)))
+  // Layouts first: packing weights is work for `init`.
+  if (options.fuse && failed(graph::chooseLayouts(m, info)))
+    return false;
+  if (failed(graph::hoistInit(m)))
+    return false;
+  if (options.fuse && failed(graph::fuseElementwise(m)))
+    return false;
+  if (failed(graph::outlineKernels(m, options.fuse)) || failed(verify(m)))
     return false;
   if (!dump(m, "kernel"))
     return false;

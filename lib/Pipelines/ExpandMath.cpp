@@ -118,6 +118,45 @@ struct ExpandRemF : OpRewritePattern<arith::RemFOp> {
   }
 };
 
+/// f64 to f16 or bf16 by way of f32 rounded to odd, so that it rounds once.
+struct NarrowF64 : OpRewritePattern<arith::TruncFOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(arith::TruncFOp op,
+                                PatternRewriter &rewriter) const override {
+    if (!getElementTypeOrSelf(op.getIn()).isF64() ||
+        cast<FloatType>(getElementTypeOrSelf(op.getOut())).getWidth() >= 32)
+      return rewriter.notifyMatchFailure(op, "not f64 to a narrow float");
+    Location loc = op.getLoc();
+    Value x = op.getIn();
+    Type f32 = toF32(op.getType());
+    Type i32 = rewriter.getI32Type();
+    if (auto vector = dyn_cast<VectorType>(f32))
+      i32 = vector.clone(i32);
+    auto constant = [&](int64_t v) -> Value {
+      TypedAttr attr = rewriter.getI32IntegerAttr(v);
+      if (auto vector = dyn_cast<VectorType>(i32))
+        attr = DenseElementsAttr::get(vector, Attribute(attr));
+      return arith::ConstantOp::create(rewriter, loc, attr);
+    };
+    Value r = arith::TruncFOp::create(rewriter, loc, f32, x);
+    Value e = arith::ExtFOp::create(rewriter, loc, x.getType(), r);
+    Value inexact = arith::CmpFOp::create(rewriter, loc,
+                                          arith::CmpFPredicate::ONE, e, x);
+    Value outward = arith::CmpFOp::create(
+        rewriter, loc, arith::CmpFPredicate::OGT,
+        math::AbsFOp::create(rewriter, loc, e),
+        math::AbsFOp::create(rewriter, loc, x));
+    Value bits = arith::BitcastOp::create(rewriter, loc, i32, r);
+    Value inward = arith::SubIOp::create(rewriter, loc, bits, constant(1));
+    Value cut = arith::SelectOp::create(rewriter, loc, outward, inward, bits);
+    Value odd = arith::OrIOp::create(rewriter, loc, cut, constant(1));
+    bits = arith::SelectOp::create(rewriter, loc, inexact, odd, bits);
+    rewriter.replaceOpWithNewOp<arith::TruncFOp>(
+        op, op.getType(), arith::BitcastOp::create(rewriter, loc, f32, bits));
+    return success();
+  }
+};
+
 struct ExpandMathPass
     : PassWrapper<ExpandMathPass, OperationPass<>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ExpandMathPass)
@@ -133,7 +172,7 @@ struct ExpandMathPass
     MLIRContext *ctx = &getContext();
     RewritePatternSet patterns(ctx);
     auto expand = [](StringRef name) { return !isNative(name); };
-    patterns.add<ThroughF32, ExpandRemF>(ctx);
+    patterns.add<ThroughF32, ExpandRemF, NarrowF64>(ctx);
     // Approximations first: an expansion is the fallback for what has none.
     populateMathPolynomialApproximationPatterns(patterns, expand, 5);
     math::populateExpansionPatterns(

@@ -34,32 +34,28 @@ static void initializeLLVM() {
   });
 }
 
-static mlir::FailureOr<KernelObject> compile(mlir::ModuleOp module,
-                                             const TargetInfo &info) {
+static std::unique_ptr<llvm::TargetMachine>
+makeMachine(const TargetInfo &info, std::string &error) {
   initializeLLVM();
-  KernelObject object;
-  if (failed(cpu::lowerToLLVM(module, info, object)))
-    return mlir::failure();
-  llvm::LLVMContext context;
-  std::unique_ptr<llvm::Module> code =
-      mlir::translateModuleToLLVMIR(module, context);
-  if (!code)
-    return module.emitError("translation to LLVM IR failed");
-
-  std::string error;
   llvm::Triple triple(info.triple);
   const llvm::Target *target = llvm::TargetRegistry::lookupTarget(triple, error);
   if (!target)
-    return module.emitError(error);
+    return nullptr;
   llvm::TargetOptions options;
   options.AllowFPOpFusion = llvm::FPOpFusion::Standard;
-  std::unique_ptr<llvm::TargetMachine> machine(target->createTargetMachine(
+  return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
       triple, info.cpu, info.features, options, llvm::Reloc::PIC_,
       llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default));
-  code->setTargetTriple(triple);
-  code->setDataLayout(machine->createDataLayout());
-  code->setPICLevel(llvm::PICLevel::BigPIC);
-  for (llvm::Function &f : *code) {
+}
+
+/// Optimizes `code` and appends its object file to `bytes`.
+static void emitObject(llvm::Module &code, llvm::TargetMachine &machine,
+                       const TargetInfo &info,
+                       llvm::SmallVectorImpl<char> &bytes) {
+  code.setTargetTriple(machine.getTargetTriple());
+  code.setDataLayout(machine.createDataLayout());
+  code.setPICLevel(llvm::PICLevel::BigPIC);
+  for (llvm::Function &f : code) {
     f.addFnAttr("target-cpu", info.cpu);
     if (!info.features.empty())
       f.addFnAttr("target-features", info.features);
@@ -68,8 +64,7 @@ static mlir::FailureOr<KernelObject> compile(mlir::ModuleOp module,
     if (info.vectorBytes >= 64)
       f.addFnAttr("prefer-vector-width", "512");
   }
-
-  llvm::TargetLibraryInfoImpl library(triple);
+  llvm::TargetLibraryInfoImpl library(machine.getTargetTriple());
   library.disableAllFunctions();
   llvm::LoopAnalysisManager lam;
   llvm::FunctionAnalysisManager fam;
@@ -78,7 +73,7 @@ static mlir::FailureOr<KernelObject> compile(mlir::ModuleOp module,
   llvm::PipelineTuningOptions tuning;
   tuning.LoopVectorization = true;
   tuning.SLPVectorization = false;
-  llvm::PassBuilder builder(machine.get(), tuning);
+  llvm::PassBuilder builder(&machine, tuning);
   fam.registerPass([&] { return llvm::TargetLibraryAnalysis(library); });
   builder.registerModuleAnalyses(mam);
   builder.registerCGSCCAnalyses(cgam);
@@ -86,15 +81,31 @@ static mlir::FailureOr<KernelObject> compile(mlir::ModuleOp module,
   builder.registerLoopAnalyses(lam);
   builder.crossRegisterProxies(lam, fam, cgam, mam);
   builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O2)
-      .run(*code, mam);
-
-  llvm::raw_svector_ostream stream(object.bytes);
+      .run(code, mam);
+  llvm::raw_svector_ostream stream(bytes);
   llvm::legacy::PassManager codegen;
   codegen.add(new llvm::TargetLibraryInfoWrapperPass(library));
-  if (machine->addPassesToEmitFile(codegen, stream, nullptr,
-                                   llvm::CodeGenFileType::ObjectFile))
-    return module.emitError("target cannot emit objects: ") << info.triple;
-  codegen.run(*code);
+  // Every row's target emits objects.
+  (void)machine.addPassesToEmitFile(codegen, stream, nullptr,
+                                    llvm::CodeGenFileType::ObjectFile);
+  codegen.run(code);
+}
+
+static mlir::FailureOr<KernelObject> compile(mlir::ModuleOp module,
+                                             const TargetInfo &info) {
+  KernelObject object;
+  if (failed(cpu::lowerToLLVM(module, info, object)))
+    return mlir::failure();
+  llvm::LLVMContext context;
+  std::unique_ptr<llvm::Module> code =
+      mlir::translateModuleToLLVMIR(module, context);
+  if (!code)
+    return module.emitError("translation to LLVM IR failed");
+  std::string error;
+  std::unique_ptr<llvm::TargetMachine> machine = makeMachine(info, error);
+  if (!machine)
+    return module.emitError(error);
+  emitObject(*code, *machine, info, object.bytes);
   return object;
 }
 
@@ -119,6 +130,17 @@ linkObjects(llvm::ArrayRef<KernelObject> objects, const TargetInfo &info,
       "ld.lld",    "-shared",          "--no-undefined", "--build-id=none",
       "-znow",     "-znoexecstack",    "--hash-style=sysv",
       "--threads=1", "-zseparate-code", "-zmax-page-size=4096", "-o", out};
+  // A program without kernels has a code object all the same.
+  KernelObject none;
+  if (objects.empty()) {
+    llvm::LLVMContext context;
+    llvm::Module empty("empty", context);
+    std::unique_ptr<llvm::TargetMachine> machine = makeMachine(info, error);
+    if (!machine)
+      return mlir::failure();
+    emitObject(empty, *machine, info, none.bytes);
+    objects = none;
+  }
   for (size_t i = 0; i < objects.size(); ++i) {
     std::string path = (dir + "/" + std::to_string(i) + ".o").str();
     std::error_code ec;

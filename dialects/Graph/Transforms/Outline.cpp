@@ -7,6 +7,7 @@
 #include "dialects/Graph/Transforms/Outline.h"
 
 #include "dialects/Graph/Graph.h"
+#include "dialects/Graph/Transforms/Fuse.h"
 #include "dialects/Hal/Hal.h"
 #include "dialects/Kernel/Kernel.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -60,7 +61,8 @@ namespace {
 
 class Outliner {
 public:
-  explicit Outliner(ModuleOp module) : module(module), symbols(module) {}
+  Outliner(ModuleOp module, bool epilogues)
+      : module(module), epilogues(epilogues) {}
 
   LogicalResult run(func::FuncOp func) {
     // Sizes first: they are read off ops that outlining replaces.
@@ -73,14 +75,27 @@ public:
       if (isa<RankedTensorType>(arg.getType()) && failed(remember(arg)))
         return func.emitError("argument ")
                << arg.getArgNumber() << " has no graph.dims";
-    SmallVector<Operation *> roots;
-    for (Operation &op : func.getBody().front())
-      if (isKernelOp(&op))
-        roots.push_back(&op);
-    for (Operation *op : roots)
-      if (failed(outline(op)))
+    SmallVector<Operation *> done;
+    llvm::DenseSet<Operation *> taken;
+    SmallVector<SmallVector<Operation *>> groups;
+    for (Operation &op : func.getBody().front()) {
+      if (!isKernelOp(&op) || taken.contains(&op))
+        continue;
+      groups.push_back({&op});
+      if (epilogues)
+        if (linalg::GenericOp epilogue = graph::findEpilogue(&op))
+          if (taken.insert(epilogue).second)
+            groups.back().push_back(epilogue);
+    }
+    for (ArrayRef<Operation *> group : groups) {
+      if (failed(outline(group)))
         return failure();
-    for (Operation *op : llvm::reverse(roots))
+      done.append(group.begin(), group.end());
+    }
+    // An anchor may stand before ops that its epilogue's kernel reads.
+    for (Operation *op : done)
+      op->dropAllUses();
+    for (Operation *op : done)
       op->erase();
     return success();
   }
@@ -108,13 +123,13 @@ private:
     return fixed;
   }
 
-  void collect(Operation *op);
-  void collectValue(Value v, Operation *within);
-  LogicalResult outline(Operation *op);
+  void collect(ArrayRef<Operation *> group);
+  void collectValue(Value v, ArrayRef<Operation *> group);
+  LogicalResult outline(ArrayRef<Operation *> group);
   kernel::FuncOp uniqueKernel(kernel::FuncOp candidate, StringRef label);
 
   ModuleOp module;
-  SymbolTable symbols;
+  bool epilogues;
   DenseMap<Value, SmallVector<OpFoldResult>> sizes;
   llvm::StringMap<kernel::FuncOp> byText;
 
@@ -123,13 +138,14 @@ private:
 
 } // namespace
 
-void Outliner::collectValue(Value v, Operation *within) {
-  if (within->isProperAncestor(v.getParentRegion()->getParentOp()) ||
-      v.getParentRegion()->getParentOp() == within)
-    return;
+void Outliner::collectValue(Value v, ArrayRef<Operation *> group) {
+  for (Operation *op : group)
+    if (op->isAncestor(v.getParentRegion()->getParentOp()) ||
+        v.getDefiningOp() == op)
+      return;
   if (isCloned(v)) {
     for (Value operand : v.getDefiningOp()->getOperands())
-      collectValue(operand, within);
+      collectValue(operand, group);
     clones.insert(v);
   } else if (isa<RankedTensorType>(v.getType())) {
     inputs.insert(v);
@@ -138,11 +154,12 @@ void Outliner::collectValue(Value v, Operation *within) {
   }
 }
 
-void Outliner::collect(Operation *op) {
-  op->walk([&](Operation *inner) {
-    for (Value v : inner->getOperands())
-      collectValue(v, op);
-  });
+void Outliner::collect(ArrayRef<Operation *> group) {
+  for (Operation *op : group)
+    op->walk([&](Operation *inner) {
+      for (Value v : inner->getOperands())
+        collectValue(v, group);
+    });
 }
 
 static std::string labelOf(Operation *op) {
@@ -178,10 +195,14 @@ kernel::FuncOp Outliner::uniqueKernel(kernel::FuncOp candidate,
   return candidate;
 }
 
-LogicalResult Outliner::outline(Operation *op) {
+LogicalResult Outliner::outline(ArrayRef<Operation *> group) {
   inputs.clear(), scalars.clear(), clones.clear();
-  collect(op);
-  Location loc = op->getLoc();
+  collect(group);
+  Operation *op = group.back();
+  SmallVector<Location> locations;
+  for (Operation *part : group)
+    locations.push_back(part->getLoc());
+  Location loc = FusedLoc::get(op->getContext(), locations);
   for (Value v : scalars)
     if (!v.getType().isIndex())
       return op->emitError("uses a host value of type ") << v.getType();
@@ -255,7 +276,9 @@ LogicalResult Outliner::outline(Operation *op) {
                                                  /*restrict=*/true));
   for (Value v : clones)
     b.clone(*v.getDefiningOp(), map);
-  Operation *inner = b.clone(*op, map);
+  Operation *inner = nullptr;
+  for (Operation *part : group)
+    inner = b.clone(*part, map);
   for (auto [i, v] : llvm::enumerate(inner->getResults())) {
     auto out = bufferization::MaterializeInDestinationOp::create(
         b, loc, Type(), v, k.getBinding(operands.size() + i));
@@ -263,7 +286,7 @@ LogicalResult Outliner::outline(Operation *op) {
     out.setWritable(true);
   }
   kernel::ReturnOp::create(b, loc);
-  k = uniqueKernel(k, labelOf(op));
+  k = uniqueKernel(k, labelOf(group.front()));
 
   b.setInsertionPoint(op);
   SmallVector<Value> resultSizes;
@@ -282,8 +305,8 @@ LogicalResult Outliner::outline(Operation *op) {
   return success();
 }
 
-LogicalResult graph::outlineKernels(ModuleOp module) {
-  Outliner outliner(module);
+LogicalResult graph::outlineKernels(ModuleOp module, bool epilogues) {
+  Outliner outliner(module, epilogues);
   for (auto func : llvm::to_vector(module.getOps<func::FuncOp>()))
     if (failed(outliner.run(func)))
       return failure();

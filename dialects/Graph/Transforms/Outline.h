@@ -19,8 +19,10 @@ mlir::LogicalResult hoistInit(mlir::ModuleOp module);
 /// Every tensor operation of the module's functions becomes a kernel.func in
 /// form(tensor) and a hal.launch. Equal kernels are made once; a kernel's name
 /// is a hash of its canonical text.
+/// With `epilogues`, a contraction, convolution or reduction takes the
+/// elementwise operation on its result into its kernel.
 /// After: functions hold hal, arith, graph.weight, reshape, read and check.
-mlir::LogicalResult outlineKernels(mlir::ModuleOp module);
+mlir::LogicalResult outlineKernels(mlir::ModuleOp module, bool epilogues);
 
 } // namespace isthmus::graph
 

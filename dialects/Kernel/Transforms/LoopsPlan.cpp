@@ -11,6 +11,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Kernel/Transforms/Plans.h"
+#include "dialects/Kernel/Transforms/VectorBody.h"
 
 #include "dialects/Graph/Graph.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -25,13 +26,15 @@ using namespace isthmus::kernel;
 
 /// Loop dims that are one in memory for every operand, merged: fewer, longer
 /// loops. Each group is a run of loop dims.
-static SmallVector<SmallVector<unsigned>> mergeDims(linalg::LinalgOp op) {
+static SmallVector<SmallVector<unsigned>> mergeDims(linalg::LinalgOp op,
+                                                    bool parallel) {
   unsigned loops = op.getNumLoops();
   SmallVector<bool> joins(loops, false); // joins[d]: d continues d - 1
   bool regular = !op.hasIndexSemantics();
   auto kinds = op.getIteratorTypesArray();
   for (unsigned d = 1; d < loops && regular; ++d) {
-    bool ok = kinds[d] == kinds[d - 1];
+    bool ok = kinds[d] == kinds[d - 1] &&
+              (parallel || kinds[d] == utils::IteratorType::reduction);
     for (AffineMap map : op.getIndexingMapsArray()) {
       auto results = map.getResults();
       int64_t first = -1, second = -1;
@@ -127,8 +130,10 @@ static SmallVector<Value> reduce(TileBuilder &tb,
   return SmallVector<Value>(loop.getResults());
 }
 
-static void emitGeneric(TileBuilder &tb, linalg::LinalgOp op, bool serial) {
-  auto groups = mergeDims(op);
+static void emitGeneric(TileBuilder &tb, linalg::LinalgOp op,
+                        const Epilogue &epilogue, bool serial) {
+  // An epilogue names the loops one by one.
+  auto groups = mergeDims(op, /*parallel=*/!epilogue.op);
   auto kinds = op.getIteratorTypesArray();
   SmallVector<OpFoldResult> sizes = loopSizes(tb, op);
   SmallVector<OpFoldResult> space;
@@ -151,9 +156,13 @@ static void emitGeneric(TileBuilder &tb, linalg::LinalgOp op, bool serial) {
   SmallVector<std::pair<Value, AffineMap>> operands;
   for (OpOperand &operand : op->getOpOperands()) {
     Value memref = tb.memoryOf(operand.get());
-    if (op.isDpsInit(&operand))
-      memref = tb.memoryOf(op->getResult(operand.getOperandNumber() -
-                                         op.getNumDpsInputs()));
+    if (op.isDpsInit(&operand)) {
+      Value stored = op->getResult(operand.getOperandNumber() -
+                                   op.getNumDpsInputs());
+      if (epilogue.op)
+        stored = epilogue.op->getResult(0);
+      memref = tb.memoryOf(stored);
+    }
     AffineMap map = op.getMatchingIndexingMap(&operand);
     if (!isa<ShapedType>(operand.get().getType()))
       operands.push_back({Value(), map});
@@ -216,7 +225,9 @@ static void emitGeneric(TileBuilder &tb, linalg::LinalgOp op, bool serial) {
     SmallVector<Value> values = reduce(tb, reduction, ivs, acc, body);
     for (unsigned i = 0; i < outputs; ++i) {
       auto [memref, map] = operands[inputs + i];
-      tb.store(values[i], memref, tb.apply(map, parallelIvs));
+      SmallVector<Value> point = tb.apply(map, parallelIvs);
+      tb.store(applyEpilogueScalar(tb, epilogue, values[i], point), memref,
+               point);
     }
   });
 }
@@ -258,7 +269,8 @@ LogicalResult emitParallel(TileBuilder &tb, Operation *root) {
 } // namespace isthmus::kernel
 
 /// Convolution by its definition: one output element a point.
-static void emitConv(TileBuilder &tb, graph::ConvOp op) {
+static void emitConv(TileBuilder &tb, graph::ConvOp op,
+                     const Epilogue &epilogue) {
   OpBuilder &b = tb.b;
   Location loc = tb.loc;
   int64_t rank = op.getStrides().size();
@@ -266,7 +278,8 @@ static void emitConv(TileBuilder &tb, graph::ConvOp op) {
   SmallVector<OpFoldResult> inSizes = sizesOf(tb, op.getInput());
   SmallVector<OpFoldResult> filterSizes = sizesOf(tb, op.getFilter());
   Value x = tb.memoryOf(op.getInput()), w = tb.memoryOf(op.getFilter()),
-        y = tb.memoryOf(op.getResult());
+        y = tb.memoryOf(
+            epilogue.op ? epilogue.op->getResult(0) : op->getResult(0));
   Value bias = op.getBias() ? tb.memoryOf(op.getBias()) : Value();
   auto element = cast<FloatType>(
       cast<RankedTensorType>(op.getResult().getType()).getElementType());
@@ -326,34 +339,24 @@ static void emitConv(TileBuilder &tb, graph::ConvOp op) {
     Value v = sum[0];
     if (accType != element)
       v = arith::TruncFOp::create(b, loc, element, v);
-    tb.store(v, y, at);
+    tb.store(applyEpilogueScalar(tb, epilogue, v, at), y, at);
   });
 }
 
 std::string kernel::planLoops(FuncOp kernel, const TargetInfo &info,
                               bool serial) {
   Operation *main = nullptr;
-  for (Operation &op : kernel.getBody().front()) {
-    if (!isa<linalg::LinalgOp, graph::ParallelOp, graph::ConvOp>(op))
-      continue;
-    if (isa<linalg::FillOp>(op) &&
-        llvm::none_of(op.getUsers(), [](Operation *user) {
-          return isa<bufferization::MaterializeInDestinationOp>(user);
-        }))
-      continue;
-    if (main)
-      return "more than one operation";
-    main = &op;
-  }
-  if (!main)
-    return "no operation";
+  Epilogue epilogue;
+  std::string why = findAnchor(kernel, main, epilogue);
+  if (!why.empty())
+    return why;
   TileBuilder tb(kernel);
   if (auto op = dyn_cast<graph::ConvOp>(main))
-    emitConv(tb, op);
+    emitConv(tb, op, epilogue);
   else if (isa<graph::ParallelOp>(main))
     (void)emitParallel(tb, main);
   else
-    emitGeneric(tb, cast<linalg::LinalgOp>(main), serial);
+    emitGeneric(tb, cast<linalg::LinalgOp>(main), epilogue, serial);
   tb.finish(serial ? "serial" : "loops");
   return "";
 }

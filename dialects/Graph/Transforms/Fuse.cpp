@@ -1,0 +1,126 @@
+//===- Fuse.cpp - which operations share a kernel -------------------------===//
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "dialects/Graph/Transforms/Fuse.h"
+
+#include "dialects/Graph/Graph.h"
+#include "dialects/Kernel/Transforms/VectorBody.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/Transforms/Transforms.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+
+using namespace mlir;
+using namespace isthmus;
+
+/// How much a body costs to run again: ops, expensive math counted ten.
+static int64_t bodyCost(linalg::LinalgOp op) {
+  int64_t cost = 0;
+  op->getRegion(0).walk([&](Operation *inner) {
+    cost += isa<math::MathDialect>(inner->getDialect()) ||
+                    isa<arith::DivFOp>(inner)
+                ? 10
+                : 1;
+  });
+  return cost;
+}
+
+static bool isContraction(Operation *op) {
+  auto generic = dyn_cast<linalg::LinalgOp>(op);
+  return generic && linalg::isaContractionOpInterface(generic);
+}
+
+static bool shouldFuse(OpOperand *use) {
+  auto producer = use->get().getDefiningOp<linalg::GenericOp>();
+  auto consumer = dyn_cast<linalg::GenericOp>(use->getOwner());
+  if (!producer || !consumer || isContraction(consumer))
+    return false;
+  if (producer->getNumResults() != 1)
+    return false;
+  // One reader: nothing is computed twice, unless each element is read by many
+  // points of the consumer.
+  for (Operation *user : producer->getUsers())
+    if (user != consumer.getOperation())
+      return false;
+  if (consumer.getNumLoops() > producer.getNumLoops() &&
+      bodyCost(producer) > 4)
+    return false;
+  return true;
+}
+
+/// Upstream patterns ask tensors for their dims; here dims have names.
+static LogicalResult replaceDims(func::FuncOp func) {
+  SmallVector<tensor::DimOp> dims;
+  func.walk([&](tensor::DimOp op) { dims.push_back(op); });
+  for (tensor::DimOp dim : dims) {
+    auto sizes = graph::getSizes(dim.getSource());
+    std::optional<int64_t> index = dim.getConstantIndex();
+    if (failed(sizes) || !index)
+      return dim.emitError("is not a dim that is known");
+    OpBuilder b(dim);
+    OpFoldResult size = (*sizes)[*index];
+    Value v = dyn_cast<Value>(size);
+    if (!v)
+      v = arith::ConstantIndexOp::create(
+          b, dim.getLoc(), cast<IntegerAttr>(cast<Attribute>(size)).getInt());
+    dim.getResult().replaceAllUsesWith(v);
+    dim.erase();
+  }
+  return success();
+}
+
+LogicalResult graph::fuseElementwise(ModuleOp module) {
+  for (auto func : module.getOps<func::FuncOp>()) {
+    RewritePatternSet patterns(module.getContext());
+    linalg::populateElementwiseOpsFusionPatterns(patterns, shouldFuse);
+    GreedyRewriteConfig config;
+    config.enableFolding(false);
+    config.enableConstantCSE(false);
+    if (failed(applyPatternsGreedily(func, std::move(patterns), config)))
+      return func.emitError("fusion did not come to an end");
+    if (failed(replaceDims(func)))
+      return failure();
+  }
+  return success();
+}
+
+linalg::GenericOp graph::findEpilogue(Operation *anchor) {
+  if (anchor->getNumResults() != 1 || !anchor->getResult(0).hasOneUse())
+    return nullptr;
+  OpOperand &use = *anchor->getResult(0).use_begin();
+  auto consumer = dyn_cast<linalg::GenericOp>(use.getOwner());
+  if (!consumer || consumer->getBlock() != anchor->getBlock() ||
+      consumer->getNumResults() != 1 || consumer.isDpsInit(&use) ||
+      consumer.getNumReductionLoops() || consumer.hasIndexSemantics())
+    return nullptr;
+  if (!consumer.getMatchingIndexingMap(&use).isIdentity() ||
+      !consumer.getIndexingMapsArray().back().isIdentity())
+    return nullptr;
+  bool vector = isa<graph::ConvOp>(anchor) || isContraction(anchor);
+  if (auto generic = dyn_cast<linalg::LinalgOp>(anchor)) {
+    if (!generic.getNumReductionLoops())
+      return nullptr;
+    // The result's dims are the parallel loops, in order.
+    AffineMap map = generic.getIndexingMapsArray().back();
+    unsigned last = 0;
+    for (auto [i, e] : llvm::enumerate(map.getResults())) {
+      auto dim = dyn_cast<AffineDimExpr>(e);
+      if (!dim || (i && dim.getPosition() < last))
+        return nullptr;
+      last = dim.getPosition();
+    }
+  } else if (!vector) {
+    return nullptr;
+  }
+  unsigned loops = consumer.getNumLoops();
+  if (vector && (!loops || !kernel::canVectorize(consumer, loops - 1).empty()))
+    return nullptr;
+  bool captures = false;
+  consumer->getRegion(0).walk([&](tensor::ExtractOp) { captures = true; });
+  return captures ? nullptr : consumer;
+}
