@@ -167,8 +167,22 @@ void ParallelBody::store(Value v, ArrayRef<Value> at, int out) {
   memref::StoreOp::create(b, loc, v, outs[out], at);
 }
 
+Value ParallelBody::reload(ArrayRef<Value> at, int out) {
+  return memref::LoadOp::create(b, loc, outs[out], at);
+}
+
 void ParallelBody::failIf(Value condition, StringRef message) {
   kernel::FailIfOp::create(b, loc, condition, b.getStringAttr(message));
+}
+
+std::pair<Value, Value> ParallelBody::position(Value integer, Value size,
+                                               StringRef message) {
+  Value i = toIndex(integer);
+  i = select(lt(i, index(0)), add(i, size), i);
+  // One unsigned comparison holds both ends.
+  Value bad = cmp(arith::CmpIPredicate::uge, i, size);
+  failIf(bad, message);
+  return {i, cmp(arith::CmpIPredicate::ult, i, size)};
 }
 
 SmallVector<Value>
@@ -199,4 +213,35 @@ Value ParallelBody::ifElse(Value condition, function_ref<Value()> then,
   auto op =
       scf::IfOp::create(b, loc, condition, branch(then), branch(otherwise));
   return op.getResult(0);
+}
+
+void ParallelBody::when(Value condition, function_ref<void()> then) {
+  scf::IfOp::create(b, loc, condition, [&](OpBuilder &nested, Location) {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPoint(nested.getInsertionBlock(), nested.getInsertionPoint());
+    then();
+    scf::YieldOp::create(b, loc);
+  });
+}
+
+void ParallelBody::repeat(Value count, function_ref<void(Value)> body) {
+  loop(count, {}, [&](Value iv, ValueRange) -> SmallVector<Value> {
+    body(iv);
+    return {};
+  });
+}
+
+void ParallelBody::forEach(ArrayRef<Value> sizes,
+                           function_ref<void(ArrayRef<Value>)> body) {
+  SmallVector<Value> at;
+  std::function<void()> nest = [&] {
+    if (at.size() == sizes.size())
+      return body(at);
+    repeat(sizes[at.size()], [&](Value iv) {
+      at.push_back(iv);
+      nest();
+      at.pop_back();
+    });
+  };
+  nest();
 }

@@ -95,6 +95,60 @@ static Sizes foldAll(NodeContext &c, ArrayRef<OpFoldResult> sizes) {
   return out;
 }
 
+/// The elements of `op`, a generic of constants; nothing when it cannot be
+/// computed here.
+static DenseElementsAttr evaluate(linalg::GenericOp op,
+                                  ArrayRef<DenseElementsAttr> operands) {
+  auto type = cast<RankedTensorType>(op.getResult(0).getType());
+  ArrayRef<int64_t> shape = type.getShape();
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  Block &body = op.getRegion().front();
+  SmallVector<Attribute> elements;
+  for (int64_t n = 0; n < type.getNumElements(); ++n) {
+    SmallVector<int64_t> at(shape.size());
+    for (int64_t i = shape.size() - 1, rest = n; i >= 0; --i) {
+      at[i] = rest % shape[i];
+      rest /= shape[i];
+    }
+    llvm::DenseMap<Value, Attribute> values;
+    for (auto [k, data] : llvm::enumerate(operands)) {
+      uint64_t flat = 0;
+      auto from = cast<RankedTensorType>(data.getType()).getShape();
+      for (auto [i, e] : llvm::enumerate(maps[k].getResults())) {
+        auto dim = dyn_cast<AffineDimExpr>(e);
+        flat = flat * from[i] + (dim ? at[dim.getPosition()] : 0);
+      }
+      values[body.getArgument(k)] = data.getValues<Attribute>()[flat];
+    }
+    for (Operation &inner : body.without_terminator()) {
+      if (inner.getNumResults() != 1 || inner.getNumRegions())
+        return {};
+      SmallVector<Attribute> args;
+      for (Value v : inner.getOperands()) {
+        args.push_back(values.lookup(v));
+        if (!args.back())
+          return {};
+      }
+      SmallVector<OpFoldResult> folded;
+      if (failed(inner.fold(args, folded)))
+        return {};
+      // A fold in place gives nothing: the op changed, not its value.
+      Attribute r;
+      if (folded.size() == 1)
+        r = isa<Attribute>(folded[0]) ? cast<Attribute>(folded[0])
+                                      : values.lookup(cast<Value>(folded[0]));
+      if (!r)
+        return {};
+      values[inner.getResult(0)] = r;
+    }
+    Attribute r = values.lookup(body.getTerminator()->getOperand(0));
+    if (!r)
+      return {};
+    elements.push_back(r);
+  }
+  return DenseElementsAttr::get(type, elements);
+}
+
 ImportValue *isthmus::elementwiseTo(NodeContext &c, ArrayRef<ImportValue *> ins,
                                     Sizes sizes, DType out, BodyFn body) {
   sizes = foldAll(c, sizes);
@@ -168,7 +222,35 @@ ImportValue *isthmus::elementwiseTo(NodeContext &c, ArrayRef<ImportValue *> ins,
         }
         linalg::YieldOp::create(b, loc, body(b, loc, scalars));
       });
-  return c.importer.newValue(out, sizes, op.getResult(0));
+  // Small constants are computed here: shape arithmetic through floats.
+  ImportValue *result = c.importer.newValue(out, sizes, op.getResult(0));
+  auto count = result->count();
+  SmallVector<DenseElementsAttr> known(operands.size());
+  bool fold = count && *count <= kMaxScalars;
+  for (auto [in, read] : llvm::zip_equal(ins, reads)) {
+    fold &= !read.captured;
+    if (!fold || read.operand < 0)
+      continue;
+    auto n = in->count();
+    if (n && *n <= kMaxScalars &&
+        (in->constant || in->scalars || in->proto))
+      known[read.operand] = c.importer.constant(*in);
+    fold &= bool(known[read.operand]);
+  }
+  if (fold)
+    if (DenseElementsAttr data = evaluate(op, known)) {
+      op.erase();
+      result->tensor = {};
+      result->home = nullptr;
+      result->constant = data;
+      if (!isFloat(out) && rank <= 1) {
+        result->scalars = Sizes();
+        for (const APInt &e : data.getValues<APInt>())
+          result->scalars->push_back(c.idx.constant(
+              isUnsigned(out) ? e.getZExtValue() : e.getSExtValue()));
+      }
+    }
+  return result;
 }
 
 FailureOr<ImportValue *> isthmus::elementwise(NodeContext &c,

@@ -114,6 +114,18 @@ mlir::TypedAttr highest(NodeContext &c, DType type);
 ImportValue *contract(NodeContext &c, Access a, Access b, Sizes loops,
                       unsigned numOut, DType out);
 
+/// numpy's matmul of two values of one type, summed and given as `out`.
+mlir::FailureOr<ImportValue *> matmul(NodeContext &c, ImportValue &a,
+                                      ImportValue &b, DType out);
+/// ONNX's Conv of floats with the node's attributes; the bias may be null.
+mlir::FailureOr<ImportValue *> conv(NodeContext &c, ImportValue &x,
+                                    ImportValue &w, ImportValue *bias);
+
+/// At least one value, all of one type and rank.
+mlir::FailureOr<ImportValue *> concat(NodeContext &c,
+                                      llvm::ArrayRef<ImportValue *> ins,
+                                      int64_t axis);
+
 ImportValue *castTo(NodeContext &c, ImportValue &x, DType type);
 ImportValue *transpose(NodeContext &c, ImportValue &x,
                        llvm::ArrayRef<int64_t> perm);
@@ -131,9 +143,16 @@ struct ParallelBody : BodyMath {
 
   mlir::Value load(int in, llvm::ArrayRef<mlir::Value> at);
   void store(mlir::Value v, llvm::ArrayRef<mlir::Value> at, int out = 0);
+  /// What this point has stored.
+  mlir::Value reload(llvm::ArrayRef<mlir::Value> at, int out = 0);
   /// Reports a run-time error when `condition` is true; the body goes on and
   /// must not use the bad value.
   void failIf(mlir::Value condition, llvm::StringRef message);
+  /// The index that a tensor gave, negative ones counted from the end, and
+  /// whether it is below `size`; reports when not.
+  std::pair<mlir::Value, mlir::Value> position(mlir::Value integer,
+                                               mlir::Value size,
+                                               llvm::StringRef message);
   /// for (iv = 0; iv < count; ++iv) values = body(iv, values)
   llvm::SmallVector<mlir::Value>
   loop(mlir::Value count, llvm::ArrayRef<mlir::Value> init,
@@ -144,6 +163,12 @@ struct ParallelBody : BodyMath {
   mlir::Value ifElse(mlir::Value condition,
                      llvm::function_ref<mlir::Value()> then,
                      llvm::function_ref<mlir::Value()> otherwise);
+  void when(mlir::Value condition, llvm::function_ref<void()> then);
+  /// for (iv = 0; iv < count; ++iv) body(iv)
+  void repeat(mlir::Value count, llvm::function_ref<void(mlir::Value)> body);
+  /// The same over all points of a space.
+  void forEach(llvm::ArrayRef<mlir::Value> sizes,
+               llvm::function_ref<void(llvm::ArrayRef<mlir::Value>)> body);
 };
 
 struct ParallelOut {

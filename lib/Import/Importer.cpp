@@ -433,6 +433,13 @@ LogicalResult Importer::importOutputs(const onnx::GraphProto &graph,
       ok = false;
       continue;
     }
+    if (v->list || v->absent) {
+      modelError("IST-I0103", "output '" + info.name() + "' is " +
+                                  (v->list ? "a sequence" : "optional") +
+                                  ", not a tensor");
+      ok = false;
+      continue;
+    }
     DType declared = DType(info.type().tensor_type().elem_type());
     if (info.type().has_tensor_type() && declared != DType::undefined &&
         declared != v->dtype) {
@@ -530,6 +537,9 @@ void Importer::importNode(const onnx::NodeProto &node, int index,
     for (int i = 0; i < entry->minInputs && !c.failed; ++i)
       if (!c.has(i))
         (void)c.invalid("needs " + Twine(entry->minInputs) + " inputs");
+    for (ImportValue *v : inputs)
+      if (v && (v->list || v->absent) && !entry->takesLists && !c.failed)
+        (void)c.unsupported("an input is a sequence or an empty optional");
     if (!c.failed) {
       LogicalResult done = entry->handler(c);
       if (failed(done) && !c.failed)

@@ -36,6 +36,10 @@ struct ImportValue {
   mlir::DenseElementsAttr constant;
   /// Where the value was made: what is derived lazily is kept only there.
   mlir::Block *home = nullptr;
+  /// A sequence: its elements are known here, there are none at run time. An
+  /// optional is its element, or `absent`.
+  std::optional<llvm::SmallVector<ImportValue *>> list;
+  bool absent = false;
   /// Made by a node that failed; its users are skipped without a diagnostic.
   bool poisoned = false;
 
@@ -90,6 +94,9 @@ public:
   void report(ImportDiagnostic diag) { diags.push_back(std::move(diag)); }
   void modelError(llvm::StringRef code, const llvm::Twine &reason,
                   llvm::StringRef nextStep = "");
+
+  /// Nodes of subgraphs imported so far: unrolling must end.
+  int64_t unrolledNodes = 0;
 
   mlir::OpBuilder b;
   mlir::Location loc;

@@ -18,18 +18,20 @@ using namespace isthmus;
 //===----------------------------------------------------------------------===//
 
 FailureOr<Sizes> NodeContext::hostInts(int i) {
-  ImportValue &v = in(i);
+  return hostInts(in(i), "input " + Twine(i) + " ('" + in(i).name + "')");
+}
+
+FailureOr<Sizes> NodeContext::hostInts(ImportValue &v, const Twine &what) {
   if (v.scalars)
     return *v.scalars;
   if (!isInteger(v.dtype) && v.dtype != DType::i1)
-    return invalid("input " + Twine(i) + " must hold integers, it has type " +
+    return invalid(what + " must hold integers, it has type " +
                    dtypeName(v.dtype));
   auto count = v.count();
   if (v.rank() > 1 || !count || *count > kMaxScalars)
     return unsupported(
-        "input " + Twine(i) + " ('" + v.name +
-            "') gives sizes or axes; it must be a vector of static length up "
-            "to " +
+        what + " gives sizes or axes; it must be a vector of static length up "
+               "to " +
             Twine(kMaxScalars),
         "give its length a fixed size with --shape");
   Value source = tensor(v);

@@ -39,6 +39,8 @@ public:
   /// The integers of input `i` on the host: known, or read from the device
   /// (a wait). Fails, with a diagnostic, when their number is not static.
   mlir::FailureOr<Sizes> hostInts(int i);
+  /// The same of a value that the handler made.
+  mlir::FailureOr<Sizes> hostInts(ImportValue &v, const llvm::Twine &what);
   /// The integers of input `i`; a diagnostic when they are not constant.
   mlir::FailureOr<llvm::SmallVector<int64_t>> constInts(int i);
   /// The same for floats.

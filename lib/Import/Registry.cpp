@@ -11,13 +11,23 @@ using namespace isthmus;
 namespace isthmus {
 // One per file of Ops/.
 void registerContractionOps(Registry &);
+void registerControlOps(Registry &);
 void registerConvertOps(Registry &);
+void registerCumulativeOps(Registry &);
 void registerElementwiseOps(Registry &);
 void registerGatherOps(Registry &);
 void registerNormalizationOps(Registry &);
 void registerPoolOps(Registry &);
+void registerQuantizeOps(Registry &);
+void registerRandomOps(Registry &);
+void registerRecurrentOps(Registry &);
 void registerReduceOps(Registry &);
+void registerScatterOps(Registry &);
+void registerSelectOps(Registry &);
+void registerSequenceOps(Registry &);
 void registerShapeOps(Registry &);
+void registerSignalOps(Registry &);
+void registerTrainingOps(Registry &);
 void registerUnaryOps(Registry &);
 } // namespace isthmus
 
@@ -25,13 +35,23 @@ const Registry &Registry::get() {
   static const Registry registry = [] {
     Registry r;
     registerContractionOps(r);
+    registerControlOps(r);
     registerConvertOps(r);
+    registerCumulativeOps(r);
     registerElementwiseOps(r);
     registerGatherOps(r);
     registerNormalizationOps(r);
     registerPoolOps(r);
+    registerQuantizeOps(r);
+    registerRandomOps(r);
+    registerRecurrentOps(r);
     registerReduceOps(r);
+    registerScatterOps(r);
+    registerSelectOps(r);
+    registerSequenceOps(r);
     registerShapeOps(r);
+    registerSignalOps(r);
+    registerTrainingOps(r);
     registerUnaryOps(r);
     return r;
   }();
@@ -47,6 +67,11 @@ static std::string key(llvm::StringRef domain, llvm::StringRef op) {
 void Registry::add(llvm::StringRef op, int minInputs, OpHandler handler,
                    int64_t since, int64_t until, llvm::StringRef domain) {
   entries[key(domain, op)].push_back({handler, minInputs, since, until});
+}
+
+void Registry::takesLists(llvm::StringRef op, llvm::StringRef domain) {
+  for (OpEntry &entry : entries[key(domain, op)])
+    entry.takesLists = true;
 }
 
 const OpEntry *Registry::find(llvm::StringRef domain, llvm::StringRef op,

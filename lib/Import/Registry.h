@@ -26,6 +26,7 @@ struct OpEntry {
   OpHandler handler;
   int minInputs; // the first so many inputs are present when it is called
   int64_t since, until; // opsets, both included
+  bool takesLists = false; // sequences and optionals, see ImportValue
 };
 
 class Registry {
@@ -37,6 +38,9 @@ public:
            int64_t since = 1,
            int64_t until = std::numeric_limits<int64_t>::max(),
            llvm::StringRef domain = "");
+
+  /// Lets the inputs of an operator added before be sequences or optionals.
+  void takesLists(llvm::StringRef op, llvm::StringRef domain = "");
 
   /// Null when the operator is not known. `otherOpset` is set when it is known,
   /// but not at this opset.

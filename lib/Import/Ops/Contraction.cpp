@@ -12,13 +12,9 @@
 using namespace mlir;
 using namespace isthmus;
 
-static LogicalResult matmul(NodeContext &c) {
-  if (failed(c.requireSameType(0, 1)))
-    return failure();
-  DType type = c.in(0).dtype;
-  if (type == DType::i1)
-    return c.invalid("inputs must be numbers");
-  ImportValue *a = &c.in(0), *b = &c.in(1);
+FailureOr<ImportValue *> isthmus::matmul(NodeContext &c, ImportValue &left,
+                                         ImportValue &right, DType type) {
+  ImportValue *a = &left, *b = &right;
   bool vectorA = a->rank() == 1, vectorB = b->rank() == 1;
   if (a->rank() == 0 || b->rank() == 0)
     return c.invalid("inputs must not be scalars");
@@ -78,7 +74,16 @@ static LogicalResult matmul(NodeContext &c) {
       sizes.push_back(loops[n + 1]);
     y = reshape(c, *y, sizes);
   }
-  return c.result(y);
+  return y;
+}
+
+static LogicalResult matmulOp(NodeContext &c) {
+  if (failed(c.requireSameType(0, 1)))
+    return failure();
+  DType type = c.in(0).dtype;
+  if (type == DType::i1)
+    return c.invalid("inputs must be numbers");
+  return c.result(matmul(c, c.in(0), c.in(1), type));
 }
 
 static LogicalResult gemm(NodeContext &c) {
@@ -153,11 +158,8 @@ static LogicalResult gemm(NodeContext &c) {
       }));
 }
 
-static LogicalResult conv(NodeContext &c) {
-  if (failed(c.requireFloat(0)) || failed(c.requireSameType(0, 1)) ||
-      (c.has(2) && failed(c.requireSameType(0, 2))))
-    return failure();
-  ImportValue &x = c.in(0), &w = c.in(1);
+FailureOr<ImportValue *> isthmus::conv(NodeContext &c, ImportValue &x,
+                                       ImportValue &w, ImportValue *b) {
   if (x.rank() < 3 || w.rank() != x.rank())
     return c.invalid("input and filter must have one rank of 3 or more");
   int64_t group = c.intAttr("group", 1);
@@ -170,10 +172,13 @@ static LogicalResult conv(NodeContext &c) {
           c.idx.eq(x.sizes[1], c.idx.mul(w.sizes[1], c.idx.constant(group))),
           "the filter takes another number of channels")))
     return failure();
-  if (c.has(2) && (c.in(2).rank() != 1 ||
-                   failed(c.check(c.idx.eq(c.in(2).sizes[0], w.sizes[0]),
-                                  "the bias has another size"))))
-    return c.failed ? failure() : c.invalid("the bias must be a vector");
+  if (b && (b->rank() != 1 ||
+            failed(c.check(c.idx.eq(b->sizes[0], w.sizes[0]),
+                           "the bias has another size")))) {
+    if (!c.failed)
+      (void)c.invalid("the bias must be a vector");
+    return failure();
+  }
   Sizes kernel(w.sizes.begin() + 2, w.sizes.end());
   if (auto shape = c.intsAttr("kernel_shape")) {
     if (shape->size() != kernel.size())
@@ -191,19 +196,27 @@ static LogicalResult conv(NodeContext &c) {
   for (OpFoldResult s : sizes)
     if (!IndexMath::known(s))
       dynamic.push_back(cast<Value>(s));
-  Value bias = c.has(2) ? c.tensor(2) : Value();
+  Value bias = b ? c.tensor(*b) : Value();
   Value y = graph::ConvOp::create(
-      c.b, c.loc, c.importer.tensorType(x.dtype, sizes), c.tensor(0),
-      c.tensor(1), bias, dynamic, c.b.getDenseI64ArrayAttr(window->strides),
+      c.b, c.loc, c.importer.tensorType(x.dtype, sizes), c.tensor(x),
+      c.tensor(w), bias, dynamic, c.b.getDenseI64ArrayAttr(window->strides),
       c.b.getDenseI64ArrayAttr(window->dilations),
       c.b.getDenseI64ArrayAttr(window->pads), c.b.getI64IntegerAttr(group));
-  return c.result(c.importer.newValue(x.dtype, sizes, y));
+  return c.importer.newValue(x.dtype, sizes, y);
+}
+
+static LogicalResult convOp(NodeContext &c) {
+  if (failed(c.requireFloat(0)) || failed(c.requireSameType(0, 1)) ||
+      (c.has(2) && failed(c.requireSameType(0, 2))))
+    return failure();
+  return c.result(
+      conv(c, c.in(0), c.in(1), c.has(2) ? &c.in(2) : nullptr));
 }
 
 namespace isthmus {
 void registerContractionOps(Registry &r) {
-  r.add("MatMul", 2, matmul);
+  r.add("MatMul", 2, matmulOp);
   r.add("Gemm", 2, gemm);
-  r.add("Conv", 2, conv);
+  r.add("Conv", 2, convOp);
 }
 } // namespace isthmus

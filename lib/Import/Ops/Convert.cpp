@@ -78,10 +78,33 @@ static LogicalResult castValue(NodeContext &c, DType to) {
   return c.result(castTo(c, x, to));
 }
 
+/// The same bits as another type of the same width.
+static LogicalResult bitCast(NodeContext &c) {
+  DType from = c.in(0).dtype, to = DType(c.intAttr("to", 0));
+  if (!elementType(c.b.getContext(), to))
+    return c.error("IST-I0103", "cast to " + dtypeName(to), "");
+  if (byteSize(from) != byteSize(to))
+    return c.invalid("the types have different widths");
+  if (from == to)
+    return c.result(&c.in(0));
+  return c.result(elementwiseTo(
+      c, &c.in(0), c.in(0).sizes, to,
+      [&](OpBuilder &b, Location loc, ValueRange a) -> Value {
+        BodyMath m{b, loc};
+        Type type = elementType(b.getContext(), to);
+        if (from == DType::i1 || to == DType::i1)
+          return m.cast(a[0], from, to);
+        if (a[0].getType() == type)
+          return a[0];
+        return arith::BitcastOp::create(b, loc, type, a[0]);
+      }));
+}
+
 namespace isthmus {
 void registerConvertOps(Registry &r) {
   r.add("Identity", 1, identity);
   r.add("Constant", 0, constant);
+  r.add("BitCast", 1, bitCast, 26);
   r.add(
       "Cast", 1,
       [](NodeContext &c) { return castValue(c, DType(c.intAttr("to", 0))); },

@@ -5,21 +5,78 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Import/Emit.h"
+#include "lib/Import/RuntimeAxes.h"
 
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 using namespace mlir;
 using namespace isthmus;
 
-static LogicalResult concat(NodeContext &c) {
+FailureOr<ImportValue *> isthmus::concat(NodeContext &c,
+                                         ArrayRef<ImportValue *> ins,
+                                         int64_t axis) {
+  DType type = ins[0]->dtype;
+  for (ImportValue *v : ins) {
+    if (v->dtype != type)
+      return c.invalid("inputs must have one type");
+    if (v->rank() != ins[0]->rank())
+      return c.invalid("inputs must have one rank");
+  }
+  if (llvm::all_of(
+          ins, [](ImportValue *v) { return v->scalars && v->rank() == 1; })) {
+    Sizes elements;
+    for (ImportValue *v : ins)
+      llvm::append_range(elements, *v->scalars);
+    if (int64_t(elements.size()) <= kMaxScalars)
+      return c.importer.newScalars(type, elements, 1);
+  }
+  Sizes sizes = ins[0]->sizes;
+  Sizes ends; // where each input ends along the axis
+  OpFoldResult end = c.idx.constant(0);
+  for (ImportValue *v : ins) {
+    end = c.idx.add(end, v->sizes[axis]);
+    ends.push_back(end);
+    for (int64_t i = 0; i < v->rank(); ++i) {
+      if (i == axis)
+        continue;
+      if (!IndexMath::same(sizes[i], v->sizes[i]) &&
+          failed(c.check(c.idx.eq(sizes[i], v->sizes[i]),
+                         "inputs differ in dim " + Twine(i))))
+        return failure();
+      if (IndexMath::known(v->sizes[i]))
+        sizes[i] = v->sizes[i];
+    }
+  }
+  sizes[axis] = end;
+  if (ins.size() == 1)
+    return ins[0];
+  return buildParallel(
+      c, "Concat", sizes, ins, ends, ParallelOut{type, sizes},
+      [&](ParallelBody &p) {
+        // A binary search over where the inputs end.
+        std::function<Value(size_t, size_t)> pick = [&](size_t lo,
+                                                        size_t hi) -> Value {
+          if (lo + 1 == hi) {
+            SmallVector<Value> at = p.ivs;
+            if (lo > 0)
+              at[axis] = p.sub(at[axis], p.scalars[lo - 1]);
+            return p.load(lo, at);
+          }
+          size_t middle = (lo + hi) / 2;
+          return p.ifElse(
+              p.lt(p.ivs[axis], p.scalars[middle - 1]),
+              [&] { return pick(lo, middle); },
+              [&] { return pick(middle, hi); });
+        };
+        p.store(pick(0, ins.size()), p.ivs);
+      })[0];
+}
+
+static LogicalResult concatOp(NodeContext &c) {
   SmallVector<ImportValue *> ins;
   for (int i = 0; i < c.numInputs(); ++i) {
     if (!c.has(i))
       return c.invalid("input " + Twine(i) + " is missing");
-    if (failed(c.requireSameType(0, i)))
-      return failure();
-    if (c.in(i).rank() != c.in(0).rank())
-      return c.invalid("inputs must have one rank");
     ins.push_back(&c.in(i));
   }
   if (!c.hasAttr("axis") && c.opset >= 4)
@@ -27,50 +84,7 @@ static LogicalResult concat(NodeContext &c) {
   auto axis = c.axis(c.intAttr("axis", 1), c.in(0).rank());
   if (failed(axis))
     return failure();
-  DType type = c.in(0).dtype;
-  if (llvm::all_of(
-          ins, [](ImportValue *v) { return v->scalars && v->rank() == 1; })) {
-    Sizes elements;
-    for (ImportValue *v : ins)
-      llvm::append_range(elements, *v->scalars);
-    if (int64_t(elements.size()) <= kMaxScalars)
-      return c.result(c.importer.newScalars(type, elements, 1));
-  }
-  Sizes sizes = c.in(0).sizes;
-  Sizes ends; // where each input ends along the axis
-  OpFoldResult end = c.idx.constant(0);
-  for (ImportValue *v : ins) {
-    end = c.idx.add(end, v->sizes[*axis]);
-    ends.push_back(end);
-    for (int64_t i = 0; i < v->rank(); ++i) {
-      if (i == *axis)
-        continue;
-      if (failed(c.check(c.idx.eq(sizes[i], v->sizes[i]),
-                         "inputs differ in dim " + Twine(i))))
-        return failure();
-      if (IndexMath::known(v->sizes[i]))
-        sizes[i] = v->sizes[i];
-    }
-  }
-  sizes[*axis] = end;
-  if (ins.size() == 1)
-    return c.result(ins[0]);
-  auto r = buildParallel(
-      c, "Concat", sizes, ins, ends, ParallelOut{type, sizes},
-      [&](ParallelBody &p) {
-        std::function<Value(size_t)> pick = [&](size_t i) -> Value {
-          SmallVector<Value> at = p.ivs;
-          if (i > 0)
-            at[*axis] = p.sub(at[*axis], p.scalars[i - 1]);
-          if (i + 1 == ins.size())
-            return p.load(i, at);
-          return p.ifElse(
-              p.lt(p.ivs[*axis], p.scalars[i]), [&] { return p.load(i, at); },
-              [&] { return pick(i + 1); });
-        };
-        p.store(pick(0), p.ivs);
-      });
-  return c.result(r[0]);
+  return c.result(concat(c, ins, *axis));
 }
 
 static LogicalResult slice(NodeContext &c) {
@@ -102,17 +116,48 @@ static LogicalResult slice(NodeContext &c) {
       return failure();
     starts = *s;
     ends = *e;
-    if (c.has(3)) {
-      auto a = c.constInts(3);
-      if (failed(a))
-        return failure();
-      given = *a;
-    }
     if (c.has(4)) {
       auto st = c.hostInts(4);
       if (failed(st))
         return failure();
       steps = *st;
+    }
+    if (c.has(3)) {
+      auto a = c.hostInts(3);
+      if (failed(a))
+        return failure();
+      given.emplace();
+      for (OpFoldResult v : *a)
+        if (auto known = IndexMath::known(v))
+          given->push_back(*known);
+      if (given->size() != a->size()) {
+        // Axes of the device: every dim has a start, an end and a step.
+        if (a->size() != starts.size() || a->size() != ends.size() ||
+            (c.has(4) && a->size() != steps.size()))
+          return c.invalid("starts, ends, axes and steps differ in length");
+        auto mask = axesMask(c, *a, rank);
+        if (failed(mask))
+          return failure();
+        IndexMath &m = c.idx;
+        Sizes allStarts(rank, m.constant(0)), allEnds = x.sizes,
+              allSteps(rank, m.constant(1));
+        for (auto [k, v] : llvm::enumerate(*a)) {
+          auto axis = hostAxis(c, v, rank);
+          if (failed(axis))
+            return failure();
+          for (int64_t d = 0; d < rank; ++d) {
+            OpFoldResult here = m.eq(*axis, m.constant(d));
+            allStarts[d] = m.select(here, starts[k], allStarts[d]);
+            allEnds[d] = m.select(here, ends[k], allEnds[d]);
+            if (c.has(4))
+              allSteps[d] = m.select(here, steps[k], allSteps[d]);
+          }
+        }
+        starts = allStarts;
+        ends = allEnds;
+        steps = allSteps;
+        given.reset();
+      }
     }
   }
   if (given) {
@@ -275,7 +320,7 @@ static LogicalResult gather(NodeContext &c) {
 
 namespace isthmus {
 void registerGatherOps(Registry &r) {
-  r.add("Concat", 1, concat);
+  r.add("Concat", 1, concatOp);
   r.add("Slice", 1, slice);
   r.add("Gather", 2, gather);
 }

@@ -5,11 +5,19 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Import/Emit.h"
+#include "lib/Import/RuntimeAxes.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
 
 using namespace mlir;
 using namespace isthmus;
+
+static bool isKnown(NodeContext &c, ImportValue &v) {
+  if (!v.scalars)
+    return bool(c.importer.constant(v));
+  return llvm::all_of(*v.scalars,
+                      [](OpFoldResult s) { return IndexMath::known(s); });
+}
 
 /// The axes of a reduction: an input from `asInput` on, an attribute before.
 /// Nothing means: the node is an identity.
@@ -18,7 +26,10 @@ reduceAxes(NodeContext &c, int64_t asInput) {
   int64_t rank = c.in(0).rank();
   auto list =
       c.opset >= asInput
-          ? c.constIntsOrAttr(1, "")
+          ? (c.has(1) && c.in(1).count() == 0
+                 ? FailureOr<std::optional<SmallVector<int64_t>>>(
+                       SmallVector<int64_t>())
+                 : c.constIntsOrAttr(1, ""))
           : FailureOr<std::optional<SmallVector<int64_t>>>(c.intsAttr("axes"));
   if (failed(list))
     return failure();
@@ -50,6 +61,34 @@ static Value mapBody(OpBuilder &b, Location loc, Value v, DType from, DType acc,
   return v;
 }
 
+/// Reduces by `extents`, which are the sizes of the reduced dims and 1 for the
+/// others; the result has `sizes`, with 1 for the reduced dims.
+static ImportValue *reduceExtents(NodeContext &c, ImportValue &x, Sizes sizes,
+                                  Sizes extents, const Reduction &how) {
+  auto r = buildParallel(
+      c, c.op(), sizes, &x, extents, ParallelOut{how.acc, sizes},
+      [&](ParallelBody &p) {
+        SmallVector<Value> at = p.ivs;
+        std::function<Value(int64_t, Value)> nest = [&](int64_t d,
+                                                        Value acc) -> Value {
+          if (d == x.rank()) {
+            Value e = p.cast(p.load(0, at), x.dtype, how.acc);
+            if (how.map)
+              e = how.map(p.b, p.loc, e);
+            return how.combine(p.b, p.loc, e, acc);
+          }
+          return p.loop(p.scalars[d], acc,
+                        [&](Value iv, ValueRange accs) -> SmallVector<Value> {
+                          at[d] = p.add(p.ivs[d], iv);
+                          return {nest(d + 1, accs[0])};
+                        })[0];
+        };
+        Value init = arith::ConstantOp::create(p.b, p.loc, how.init);
+        p.store(nest(0, init), p.ivs);
+      });
+  return r[0];
+}
+
 static LogicalResult reduceOp(NodeContext &c, int64_t asInput) {
   ImportValue &x = c.in(0);
   StringRef op = c.op();
@@ -59,17 +98,46 @@ static LogicalResult reduceOp(NodeContext &c, int64_t asInput) {
     return c.invalid("input must be a number");
   bool isLogSumExp = op == "ReduceLogSumExp";
   bool needsFloat = isLogSumExp || op == "ReduceLogSum" || op == "ReduceL2";
-  auto axes = reduceAxes(c, asInput);
+  bool keep = c.intAttr("keepdims", 1);
+  // Axes that only the device knows: the sizes of the result follow from them.
+  Sizes mask, oneSizes, extents;
+  int64_t numAxes = 0;
+  if (c.opset >= asInput && c.has(1) && c.in(1).count() != 0 &&
+      !isKnown(c, c.in(1))) {
+    auto axes = c.hostInts(1);
+    if (failed(axes))
+      return failure();
+    numAxes = axes->size();
+    if (numAxes > x.rank())
+      return c.invalid("has more axes than the input has dims");
+    auto m = axesMask(c, *axes, x.rank());
+    if (failed(m))
+      return failure();
+    mask = *m;
+    for (int64_t i = 0; i < x.rank(); ++i) {
+      OpFoldResult one = c.idx.constant(1);
+      oneSizes.push_back(c.idx.select(mask[i], one, x.sizes[i]));
+      extents.push_back(c.idx.select(mask[i], x.sizes[i], one));
+    }
+  }
+  bool atRunTime = !mask.empty();
+  auto axes = atRunTime ? FailureOr<std::optional<SmallVector<int64_t>>>(
+                              SmallVector<int64_t>())
+                        : reduceAxes(c, asInput);
   if (failed(axes))
     return failure();
   bool isNoop = !*axes;
   SmallVector<int64_t> over = isNoop ? SmallVector<int64_t>() : **axes;
-  bool keep = c.intAttr("keepdims", 1);
+  // With the reduced dims kept as 1 when the axes are run-time ones.
+  auto reduceNow = [&](ImportValue &v, const Reduction &how) {
+    return atRunTime ? reduceExtents(c, v, oneSizes, extents, how)
+                     : reduce(c, v, over, how);
+  };
 
   // Shape arithmetic.
   if (x.scalars && (op == "ReduceProd" || op == "ReduceSum" || isMinMax) &&
       type != DType::u64 && type != DType::i1 && !x.scalars->empty() &&
-      !isNoop && x.rank() == int64_t(over.size())) {
+      !isNoop && !atRunTime && x.rank() == int64_t(over.size())) {
     OpFoldResult r = x.scalars->front();
     for (OpFoldResult s : ArrayRef(*x.scalars).drop_front())
       r = op == "ReduceProd"  ? c.idx.mul(r, s)
@@ -118,8 +186,9 @@ static LogicalResult reduceOp(NodeContext &c, int64_t asInput) {
   ImportValue *top = nullptr; // the maximum, kept out of the exponential
   if (isLogSumExp) {
     ImportValue *wideX = castTo(c, x, how.acc);
-    top = keepDims(c, *reduce(c, *wideX, over, maxReduction(c, how.acc)), over,
-                   x.rank());
+    top = reduceNow(*wideX, maxReduction(c, how.acc));
+    if (!atRunTime)
+      top = keepDims(c, *top, over, x.rank());
     // exp(inf - inf) would be NaN.
     top = elementwiseTo(c, top, top->sizes, how.acc,
                         [&](OpBuilder &b, Location loc, ValueRange a) -> Value {
@@ -151,7 +220,7 @@ static LogicalResult reduceOp(NodeContext &c, int64_t asInput) {
                         return mapBody(b, loc, v, type, acc, name);
                       });
   } else {
-    r = reduce(c, *source, over, how);
+    r = reduceNow(*source, how);
   }
   DType acc = r->dtype;
   SmallVector<ImportValue *> ins{r};
@@ -162,6 +231,8 @@ static LogicalResult reduceOp(NodeContext &c, int64_t asInput) {
   OpFoldResult count = c.idx.constant(1);
   for (int64_t a : over)
     count = c.idx.mul(count, x.sizes[a]);
+  for (OpFoldResult e : extents)
+    count = c.idx.mul(count, e);
   std::string name = op.str();
   bool finish = acc != type || needsFloat || name == "ReduceMean";
   if (finish) {
@@ -203,6 +274,11 @@ static LogicalResult reduceOp(NodeContext &c, int64_t asInput) {
           return m.cast(v, acc, type);
         });
   }
+  if (atRunTime)
+    return c.result(
+        keep ? r
+             : reshape(c, *r,
+                       compactSizes(c, x.sizes, mask, x.rank() - numAxes)));
   if (keep && !isNoop)
     r = keepDims(c, *r, over, x.rank());
   return c.result(r);

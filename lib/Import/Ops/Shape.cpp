@@ -5,6 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Import/Emit.h"
+#include "lib/Import/BodyFloats.h"
+#include "lib/Import/RuntimeAxes.h"
 
 using namespace mlir;
 using namespace isthmus;
@@ -158,8 +160,37 @@ static LogicalResult flatten(NodeContext &c) {
                    c.idx.product(all.drop_front(axis))});
 }
 
+/// The axes of input 1 when only the device knows them.
+static FailureOr<std::optional<Sizes>> runtimeAxes(NodeContext &c) {
+  if (c.opset < 13 || !c.has(1) || c.importer.constant(c.in(1)))
+    return std::optional<Sizes>();
+  auto axes = c.hostInts(1);
+  if (failed(axes))
+    return failure();
+  if (llvm::all_of(*axes, [](OpFoldResult a) { return IndexMath::known(a); }))
+    return std::optional<Sizes>();
+  return std::optional<Sizes>(*axes);
+}
+
 static LogicalResult squeeze(NodeContext &c) {
   ImportValue &x = c.in(0);
+  auto open = runtimeAxes(c);
+  if (failed(open))
+    return failure();
+  if (*open) {
+    int64_t kept = x.rank() - (*open)->size();
+    if (kept < 0)
+      return c.invalid("has more axes than the input has dims");
+    auto mask = axesMask(c, **open, x.rank());
+    if (failed(mask))
+      return failure();
+    Sizes sizes = compactSizes(c, x.sizes, *mask, kept);
+    OpFoldResult fine =
+        c.idx.eq(c.idx.product(sizes), c.idx.product(x.sizes));
+    if (failed(c.check(fine, "a squeezed dim is not 1")))
+      return failure();
+    return reshaped(c, x, sizes);
+  }
   auto list =
       c.opset >= 13
           ? c.constIntsOrAttr(1, "")
@@ -197,6 +228,15 @@ static LogicalResult squeeze(NodeContext &c) {
 
 static LogicalResult unsqueeze(NodeContext &c) {
   ImportValue &x = c.in(0);
+  auto open = runtimeAxes(c);
+  if (failed(open))
+    return failure();
+  if (*open) {
+    auto mask = axesMask(c, **open, x.rank() + (*open)->size());
+    if (failed(mask))
+      return failure();
+    return reshaped(c, x, spreadSizes(c, x.sizes, *mask));
+  }
   auto list =
       c.opset >= 13
           ? c.constIntsOrAttr(1, "")
@@ -300,6 +340,35 @@ static LogicalResult range(NodeContext &c) {
     if (c.in(i).count() != 1 || type == DType::i1)
       return c.invalid("inputs must be scalar numbers");
   IndexMath &m = c.idx;
+  bool known = true;
+  for (int i : {0, 1, 2})
+    known &= bool(c.constant(i));
+  if (isFloat(type) && !known) {
+    // The device computes how many there are, the host reads it.
+    ImportValue *ins[] = {&c.in(0), &c.in(1), &c.in(2)};
+    for (ImportValue *&in : ins)
+      in = castTo(c, *reshape(c, *in, {}), DType::f64);
+    DType f64 = DType::f64;
+    ImportValue *count = elementwiseTo(
+        c, ins, {}, DType::i64,
+        [&](OpBuilder &b, Location loc, ValueRange a) {
+          BodyFloats f(b, loc, f64);
+          Value n = f.ceil(f.divf(f.subf(a[1], a[0]), a[2]));
+          n = f.clampf(n, 0, 2147483647.0);
+          return f.cast(n, f64, DType::i64);
+        });
+    auto n = c.hostInts(*count, "the size of the range");
+    if (failed(n))
+      return failure();
+    return c.result(buildParallel(
+        c, "Range", *n, {ins[0], ins[2]}, {}, ParallelOut{type, *n},
+        [&](ParallelBody &p) {
+          BodyFloats f(p.b, p.loc, f64);
+          Value y = f.addf(p.load(0, {}),
+                           f.mulf(f.fromInt(p.ivs[0]), p.load(1, {})));
+          p.store(p.cast(y, f64, type), p.ivs);
+        })[0]);
+  }
   if (isFloat(type)) {
     double v[3];
     for (int i : {0, 1, 2}) {
