@@ -10,18 +10,26 @@ using namespace isthmus;
 
 namespace isthmus {
 // One per file of Ops/.
+void registerAttentionOps(Registry &);
 void registerContractionOps(Registry &);
 void registerControlOps(Registry &);
+void registerConvTransposeOps(Registry &);
 void registerConvertOps(Registry &);
 void registerCumulativeOps(Registry &);
+void registerEinsumOps(Registry &);
 void registerElementwiseOps(Registry &);
 void registerGatherOps(Registry &);
+void registerLayerNormOps(Registry &);
+void registerLayoutOps(Registry &);
+void registerLossOps(Registry &);
 void registerNormalizationOps(Registry &);
 void registerPoolOps(Registry &);
 void registerQuantizeOps(Registry &);
 void registerRandomOps(Registry &);
 void registerRecurrentOps(Registry &);
 void registerReduceOps(Registry &);
+void registerResizeOps(Registry &);
+void registerSampleOps(Registry &);
 void registerScatterOps(Registry &);
 void registerSelectOps(Registry &);
 void registerSequenceOps(Registry &);
@@ -34,18 +42,26 @@ void registerUnaryOps(Registry &);
 const Registry &Registry::get() {
   static const Registry registry = [] {
     Registry r;
+    registerAttentionOps(r);
     registerContractionOps(r);
     registerControlOps(r);
+    registerConvTransposeOps(r);
     registerConvertOps(r);
     registerCumulativeOps(r);
+    registerEinsumOps(r);
     registerElementwiseOps(r);
     registerGatherOps(r);
+    registerLayerNormOps(r);
+    registerLayoutOps(r);
+    registerLossOps(r);
     registerNormalizationOps(r);
     registerPoolOps(r);
     registerQuantizeOps(r);
     registerRandomOps(r);
     registerRecurrentOps(r);
     registerReduceOps(r);
+    registerResizeOps(r);
+    registerSampleOps(r);
     registerScatterOps(r);
     registerSelectOps(r);
     registerSequenceOps(r);

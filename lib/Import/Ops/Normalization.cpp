@@ -4,17 +4,15 @@
 // Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#include "lib/Import/Emit.h"
-
-#include "mlir/Dialect/Math/IR/Math.h"
+#include "lib/Import/OpHelpers.h"
 
 using namespace mlir;
 using namespace isthmus;
 
 static LogicalResult batchNormalization(NodeContext &c) {
   ImportValue &x = c.in(0);
-  if (c.opset >= 14 ? c.intAttr("training_mode", 0)
-                    : c.opset < 7 && !c.intAttr("is_test", 0) && c.wants(1))
+  bool isTraining = c.opset >= 14 && c.intAttr("training_mode", 0);
+  if (c.opset < 7 && !c.intAttr("is_test", 0) && c.wants(1))
     return c.unsupported("training mode", "export the model for inference");
   if (c.opset < 9 && !c.intAttr("spatial", 1))
     return c.unsupported("spatial = 0");
@@ -36,10 +34,32 @@ static LogicalResult batchNormalization(NodeContext &c) {
     ins.push_back(&v);
   }
   DType type = x.dtype, wide = accumulatorType(type);
-  for (ImportValue *v : ins)
-    if (v->dtype == DType::f32 && wide != DType::f64)
-      wide = DType::f32;
   double epsilon = c.floatAttr("epsilon", 1e-5f);
+  if (isTraining) {
+    // The batch's own mean and variance, and a step of the running ones.
+    SmallVector<int64_t> over{0};
+    for (int64_t i = 2; i < x.rank(); ++i)
+      over.push_back(i);
+    Moments batch = momentsOf(c, x, over);
+    double momentum = c.floatAttr("momentum", 0.9f);
+    ImportValue *now[] = {batch.mean, batch.variance};
+    for (int k : {0, 1}) {
+      ImportValue *old = ins[3 + k], *pair[] = {old, now[k]};
+      if (c.wants(1 + k))
+        (void)c.result(
+            elementwiseTo(c, pair, old->sizes, old->dtype,
+                          [&](OpBuilder &b, Location loc, ValueRange a) {
+                            FloatOps f(b, loc, wide);
+                            Value y =
+                                f.addf(f.mulf(f.cast(a[0], old->dtype, wide),
+                                              f.k(momentum)),
+                                       f.mulf(a[1], f.k(1 - momentum)));
+                            return f.cast(y, wide, old->dtype);
+                          }),
+            1 + k);
+      ins[3 + k] = now[k];
+    }
+  }
   SmallVector<Access> reads;
   MLIRContext *context = c.b.getContext();
   for (ImportValue *v : ins) {
@@ -71,7 +91,6 @@ static LogicalResult batchNormalization(NodeContext &c) {
       }));
 }
 
-/// y = e^(x - max) / sum, or x - max - log(sum).
 static LogicalResult softmax(NodeContext &c) {
   ImportValue &x = c.in(0);
   if (failed(c.requireFloat(0)))
@@ -92,41 +111,7 @@ static LogicalResult softmax(NodeContext &c) {
     int64_t end = c.opset >= 13 ? *axis + 1 : rank;
     axes = llvm::to_vector(llvm::seq<int64_t>(*axis, end));
   }
-  DType type = x.dtype, wide = accumulatorType(type);
-  MLIRContext *context = c.b.getContext();
-  SmallVector<AffineExpr> full, row;
-  for (int64_t i = 0; i < rank; ++i) {
-    full.push_back(getAffineDimExpr(i, context));
-    if (!llvm::is_contained(axes, i))
-      row.push_back(getAffineDimExpr(i, context));
-  }
-  ImportValue *top = reduce(c, x, axes, maxReduction(c, type));
-  auto shifted = [&](BodyMath &m, Value v, Value max) -> Value {
-    return arith::SubFOp::create(m.b, m.loc, m.cast(v, type, wide),
-                                 m.cast(max, type, wide));
-  };
-  ImportValue *e = generic(
-      c, {Access{&x, full}, Access{top, row}}, x.sizes, wide,
-      [&](OpBuilder &b, Location loc, ValueRange a) {
-        BodyMath m{b, loc};
-        return Value(math::ExpOp::create(b, loc, shifted(m, a[0], a[1])));
-      });
-  ImportValue *sum = reduce(c, *e, axes, sumReduction(c, wide));
-  if (isLog)
-    return c.result(generic(
-        c, {Access{&x, full}, Access{top, row}, Access{sum, row}}, x.sizes,
-        type, [&](OpBuilder &b, Location loc, ValueRange a) {
-          BodyMath m{b, loc};
-          Value y = arith::SubFOp::create(b, loc, shifted(m, a[0], a[1]),
-                                          math::LogOp::create(b, loc, a[2]));
-          return m.cast(y, wide, type);
-        }));
-  return c.result(generic(
-      c, {Access{e, full}, Access{sum, row}}, x.sizes, type,
-      [&](OpBuilder &b, Location loc, ValueRange a) {
-        BodyMath m{b, loc};
-        return m.cast(arith::DivFOp::create(b, loc, a[0], a[1]), wide, type);
-      }));
+  return c.result(softmaxOf(c, x, axes, isLog, x.dtype));
 }
 
 namespace isthmus {

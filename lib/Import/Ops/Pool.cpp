@@ -6,7 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "lib/Import/Window.h"
 
-#include "lib/Import/Emit.h"
+#include "lib/Import/OpHelpers.h"
 
 using namespace mlir;
 using namespace isthmus;
@@ -273,6 +273,66 @@ static LogicalResult averagePool(NodeContext &c) {
   return c.result(results[0]);
 }
 
+/// |x|^p, and the root of a sum of them.
+static Value absPower(FloatOps &f, Value x, int64_t p) {
+  return f.powConst(f.abs(x), double(p));
+}
+
+static LogicalResult lpPool(NodeContext &c) {
+  ImportValue &x = c.in(0);
+  if (failed(c.requireFloat(0)))
+    return failure();
+  int64_t power =
+      c.opset < 2 ? int64_t(c.floatAttr("p", 2)) : c.intAttr("p", 2);
+  if (power < 1)
+    return c.invalid("p must be at least 1");
+  SmallVector<int64_t> kernel;
+  auto w = poolWindow(c, kernel);
+  if (failed(w))
+    return failure();
+  Sizes sizes = poolSizes(x, *w);
+  DType type = x.dtype, acc = accumulatorType(type);
+  auto results = buildParallel(
+      c, "LpPool", sizes, &x, x.sizes, ParallelOut{type, sizes},
+      [&](ParallelBody &p) {
+        ArrayRef<Value> in = ArrayRef(p.scalars).drop_front(2);
+        FloatOps f(p.b, p.loc, acc);
+        auto sum = PoolBody{p, *w, kernel, in}.visit(
+            f.k(0), [&](ArrayRef<Value> at, ValueRange state) {
+              Value v = f.cast(p.load(0, at), type, acc);
+              return SmallVector<Value>{
+                  f.addf(state[0], absPower(f, v, power))};
+            });
+        p.store(f.cast(f.powConst(sum[0], 1.0 / double(power)), acc, type),
+                p.ivs);
+      });
+  return c.result(results[0]);
+}
+
+static LogicalResult globalLpPool(NodeContext &c) {
+  ImportValue &x = c.in(0);
+  if (failed(c.requireFloat(0)))
+    return failure();
+  int64_t power =
+      c.opset < 2 ? int64_t(c.floatAttr("p", 2)) : c.intAttr("p", 2);
+  if (power < 1 || x.rank() < 2)
+    return c.invalid("needs channels and a p of at least 1");
+  SmallVector<int64_t> axes = llvm::to_vector(llvm::seq<int64_t>(2, x.rank()));
+  Reduction how = sumReduction(c, x.dtype);
+  DType acc = how.acc;
+  how.map = [power, acc](OpBuilder &b, Location loc, Value v) {
+    FloatOps f(b, loc, acc);
+    return absPower(f, v, power);
+  };
+  ImportValue *r = reduce(c, x, axes, how);
+  r = elementwiseTo(
+      c, r, r->sizes, x.dtype, [&](OpBuilder &b, Location loc, ValueRange a) {
+        FloatOps f(b, loc, acc);
+        return f.cast(f.powConst(a[0], 1.0 / double(power)), acc, x.dtype);
+      });
+  return c.result(keepDims(c, *r, axes, x.rank()));
+}
+
 /// Over all spatial dims; a mean when `isMean`.
 static LogicalResult globalPool(NodeContext &c, bool isMean) {
   ImportValue &x = c.in(0);
@@ -307,6 +367,8 @@ namespace isthmus {
 void registerPoolOps(Registry &r) {
   r.add("MaxPool", 1, maxPool);
   r.add("AveragePool", 1, averagePool);
+  r.add("LpPool", 1, lpPool);
+  r.add("GlobalLpPool", 1, globalLpPool);
   r.add("GlobalAveragePool", 1,
         [](NodeContext &c) { return globalPool(c, true); });
   r.add("GlobalMaxPool", 1,

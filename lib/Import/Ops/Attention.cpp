@@ -1,0 +1,917 @@
+//===- Ops/Attention.cpp - Attention, RotaryEmbedding, LinearAttention ---
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "lib/Import/OpHelpers.h"
+#include "lib/Import/Subgraph.h"
+
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
+#include <cmath>
+
+using namespace mlir;
+using namespace isthmus;
+
+using P = arith::CmpIPredicate;
+
+//===----------------------------------------------------------------------===//
+// Attention
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// Queries, keys or values: [batch, heads, sequence, dim], or with the sequence
+/// before the heads.
+struct Heads {
+  ImportValue *value = nullptr;
+  bool sequenceFirst = false;
+
+  OpFoldResult batch() const { return value->sizes[0]; }
+  OpFoldResult heads() const { return value->sizes[sequenceFirst ? 2 : 1]; }
+  OpFoldResult sequence() const { return value->sizes[sequenceFirst ? 1 : 2]; }
+  OpFoldResult dim() const { return value->sizes[3]; }
+  template <typename T> SmallVector<T> order(T b, T h, T s, T d) const {
+    if (sequenceFirst)
+      return {b, s, h, d};
+    return {b, h, s, d};
+  }
+};
+
+struct AttentionPlan {
+  Heads q, k, v;
+  double scale = 0; // 0: 1 / sqrt(dim)
+  double softcap = 0;
+  bool causal = false;
+  OpFoldResult past;            // positions of k before the first query
+  ImportValue *mask = nullptr;  // bool or float, broadcasts
+  ImportValue *valid = nullptr; // how many keys of each batch count
+  double masked = -INFINITY;    // what is added for a bool mask that is false
+  DType softmaxType = DType::undefined;
+  bool flatOutput = false; // [batch, sequence, heads * dim]
+  int outputMode = -1;     // which scores are wanted too
+  // Graphs that change scores and probabilities.
+  const onnx::GraphProto *scoreMod = nullptr, *probMod = nullptr;
+};
+} // namespace
+
+/// A tensor of rank 3 with its heads apart, or of rank 4 as it is.
+static FailureOr<Heads> splitHeads(NodeContext &c, ImportValue &x,
+                                   int64_t heads) {
+  if (x.rank() == 4)
+    return Heads{&x, false};
+  if (x.rank() != 3)
+    return failure(failed(c.invalid("inputs must have rank 3 or 4")));
+  if (heads < 1)
+    return failure(
+        failed(c.invalid("inputs of rank 3 need the number of heads")));
+  OpFoldResult n = c.idx.constant(heads);
+  if (failed(c.check(c.idx.eq(c.idx.rem(x.sizes[2], n), c.idx.constant(0)),
+                     "the hidden size does not divide into heads")))
+    return failure();
+  return Heads{
+      reshape(c, x, {x.sizes[0], x.sizes[1], n, c.idx.div(x.sizes[2], n)}),
+      true};
+}
+
+/// [batch, heads, past + sequence, dim]
+static FailureOr<ImportValue *> withPast(NodeContext &c, ImportValue &past,
+                                         const Heads &now) {
+  if (past.rank() != 4 || past.dtype != now.value->dtype)
+    return failure(
+        failed(c.invalid("the past must have rank 4 and the same type")));
+  if (failed(c.check(c.idx.eq(past.sizes[0], now.batch()),
+                     "the past has another batch size")) ||
+      failed(c.check(c.idx.eq(past.sizes[1], now.heads()),
+                     "the past has another number of heads")) ||
+      failed(c.check(c.idx.eq(past.sizes[3], now.dim()),
+                     "the past has another head size")))
+    return failure();
+  Sizes sizes = past.sizes;
+  sizes[2] = c.idx.add(past.sizes[2], now.sequence());
+  if (IndexMath::known(past.sizes[2]) == 0 && !now.sequenceFirst)
+    return now.value;
+  ImportValue *ins[] = {&past, now.value};
+  return buildParallel(
+      c, "Concat", sizes, ins, past.sizes[2], ParallelOut{past.dtype, sizes},
+      [&](ParallelBody &p) {
+        Value at = p.ivs[2], n = p.scalars[0];
+        p.store(p.ifElse(
+                    p.lt(at, n), [&] { return p.load(0, p.ivs); },
+                    [&] {
+                      return p.load(1,
+                                    now.order<Value>(p.ivs[0], p.ivs[1],
+                                                     p.sub(at, n), p.ivs[3]));
+                    }),
+                p.ivs);
+      })[0];
+}
+
+static ImportValue *headsFirst(NodeContext &c, const Heads &x) {
+  return x.sequenceFirst ? transpose(c, *x.value, {0, 2, 1, 3}) : x.value;
+}
+
+/// What a graph makes of a tensor; of its type and shape.
+static FailureOr<ImportValue *> modified(NodeContext &c,
+                                         const onnx::GraphProto *graph,
+                                         ImportValue *x, StringRef name) {
+  if (!graph)
+    return x;
+  auto results = importSubgraph(c, *graph, x, name);
+  if (failed(results))
+    return failure();
+  if (results->size() != 1 || (*results)[0]->dtype != x->dtype ||
+      (*results)[0]->rank() != x->rank())
+    return failure(failed(
+        c.invalid(name + " must give one tensor like the one it takes")));
+  for (auto [l, r] : llvm::zip(x->sizes, (*results)[0]->sizes))
+    if (failed(c.check(c.idx.eq(l, r), name + " changes the shape")))
+      return failure();
+  return (*results)[0];
+}
+
+/// softmax(q k^T scale + masks) v. The result, and the scores when they are
+/// wanted.
+static FailureOr<std::pair<ImportValue *, ImportValue *>>
+attend(NodeContext &c, AttentionPlan plan) {
+  IndexMath &m = c.idx;
+  DType type = plan.q.value->dtype, wide = accumulatorType(type);
+  auto same = [&](OpFoldResult l, OpFoldResult r, StringRef what) {
+    return c.check(m.eq(l, r), "q, k and v differ in their " + what);
+  };
+  auto kvHeads = IndexMath::known(plan.k.heads()),
+       qHeads = IndexMath::known(plan.q.heads());
+  if (!kvHeads || !qHeads || *kvHeads < 1 || *qHeads < 1)
+    return failure(failed(c.unsupported("a symbolic number of heads",
+                                        "give it a fixed size with --shape")));
+  if (*qHeads % *kvHeads)
+    return failure(
+        failed(c.invalid("the heads of q are not a multiple of those of k")));
+  if (failed(same(plan.q.batch(), plan.k.batch(), "batch size")) ||
+      failed(same(plan.q.batch(), plan.v.batch(), "batch size")) ||
+      failed(same(plan.q.dim(), plan.k.dim(), "head size")) ||
+      failed(same(plan.v.heads(), plan.k.heads(), "heads")) ||
+      failed(same(plan.v.sequence(), plan.k.sequence(), "sequence length")))
+    return failure();
+  int64_t group = *qHeads / *kvHeads;
+  OpFoldResult batch = plan.q.batch(), heads = plan.q.heads(),
+               rows = plan.q.sequence(), columns = plan.k.sequence(),
+               dim = plan.q.dim(), dimV = plan.v.dim();
+  if (!(plan.scale > 0) && !IndexMath::known(dim))
+    return failure(failed(c.unsupported("a symbolic head size",
+                                        "give it a fixed size with --shape")));
+  double scale = plan.scale;
+  if (scale == 0)
+    scale = 1 / std::sqrt(double(std::max<int64_t>(*IndexMath::known(dim), 1)));
+
+  MLIRContext *context = c.b.getContext();
+  auto d = [&](unsigned i) { return getAffineDimExpr(i, context); };
+  bool grouped = group > 1;
+  // With groups, the heads of q are two dims: of k, and in the group.
+  Heads q = plan.q;
+  ImportValue *qv = q.value;
+  if (grouped) {
+    Sizes sizes = qv->sizes;
+    int64_t at = q.sequenceFirst ? 2 : 1;
+    sizes[at] = m.constant(*kvHeads);
+    sizes.insert(sizes.begin() + at + 1, m.constant(group));
+    qv = reshape(c, *qv, sizes);
+  }
+  auto queryAt = [&](AffineExpr b, AffineExpr h, AffineExpr g, AffineExpr i,
+                     AffineExpr e) {
+    SmallVector<AffineExpr> out{b};
+    if (q.sequenceFirst)
+      out.push_back(i);
+    out.push_back(h);
+    if (grouped)
+      out.push_back(g);
+    if (!q.sequenceFirst)
+      out.push_back(i);
+    out.push_back(e);
+    return out;
+  };
+  // Loops: batch, head, (in group), row, column, dim.
+  unsigned s = grouped ? 1 : 0;
+  Sizes loops{batch, m.constant(*kvHeads)};
+  if (grouped)
+    loops.push_back(m.constant(group));
+  Sizes scoreLoops = loops;
+  scoreLoops.append({rows, columns, dim});
+  ImportValue *scores =
+      contract(c, Access{qv, queryAt(d(0), d(1), d(2), d(2 + s), d(4 + s))},
+               Access{plan.k.value,
+                      plan.k.order<AffineExpr>(d(0), d(1), d(3 + s), d(4 + s))},
+               scoreLoops, 4 + s, type == wide ? type : wide);
+  Sizes shape{batch, heads, rows, columns};
+  scores = reshape(c, *scores, shape);
+
+  auto scaled = [&](FloatOps &f, Value v) { return f.mulf(v, f.k(scale)); };
+  auto capped = [&](FloatOps &f, Value v) {
+    if (plan.softcap > 0)
+      v = f.mulf(f.tanh(f.divf(v, f.k(plan.softcap))), f.k(plan.softcap));
+    return v;
+  };
+  ImportValue *shown = nullptr;
+  if (plan.outputMode == 0 || plan.outputMode == 1)
+    shown = elementwiseTo(c, scores, shape, type,
+                          [&](OpBuilder &b, Location loc, ValueRange a) {
+                            FloatOps f(b, loc, wide);
+                            Value v = scaled(f, a[0]);
+                            if (plan.outputMode == 1)
+                              v = capped(f, v);
+                            return f.cast(v, wide, type);
+                          });
+
+  // Scale, softcap and masks in one pass.
+  SmallVector<Access> ins{Access{scores, dimExprs(c, 4)}};
+  ImportValue *shortMask = nullptr; // read where it reaches only
+  SmallVector<Value> shortSizes;
+  int maskAt = -1, validAt = -1;
+  if (plan.mask) {
+    int64_t rank = plan.mask->rank();
+    if (rank < 1 || rank > 4 ||
+        (plan.mask->dtype != DType::i1 && !isFloat(plan.mask->dtype)))
+      return failure(failed(
+          c.invalid("the mask must be bool or float, of rank 4 at most")));
+    OpFoldResult last = plan.mask->sizes.back();
+    bool full = IndexMath::same(last, columns) || IndexMath::known(last) == 1;
+    // A mask of one column broadcasts, unless it is short.
+    if (!full) {
+      if (failed(c.check(m.cmp(P::sle, last, columns),
+                         "the mask is longer than the keys")))
+        return failure();
+      shortMask = plan.mask;
+    }
+    Sizes want = shape;
+    if (!full)
+      want[3] = last;
+    auto access = broadcastAccess(c, *plan.mask, want);
+    if (failed(access))
+      return failure();
+    if (full) {
+      maskAt = ins.size();
+      ins.push_back(*access);
+    }
+  }
+  if (plan.valid) {
+    validAt = ins.size();
+    ins.push_back(Access{plan.valid, {d(0)}});
+  }
+  Value maskTensor, maskLast;
+  if (shortMask) {
+    maskTensor = c.tensor(*shortMask);
+    maskLast = m.value(shortMask->sizes.back());
+  }
+  Value past = plan.causal ? m.value(plan.past) : Value();
+  DType softmaxType =
+      plan.softmaxType == DType::undefined ? wide : plan.softmaxType;
+  bool roundFirst = plan.outputMode == 2;
+  DType biasedType = roundFirst ? wide : softmaxType;
+  ImportValue *biased = generic(
+      c, ins, shape, biasedType,
+      [&](OpBuilder &b, Location loc, ValueRange a) -> Value {
+        FloatOps f(b, loc, wide);
+        Value v = capped(f, scaled(f, a[0])), masked = f.k(0);
+        if (std::isinf(plan.masked))
+          masked = f.inf(true);
+        else
+          masked = f.k(plan.masked);
+        auto index = [&](int64_t i) -> Value {
+          return linalg::IndexOp::create(b, loc, i);
+        };
+        auto apply = [&](Value e) {
+          if (plan.mask->dtype == DType::i1)
+            return f.select(e, v, f.addf(v, masked));
+          return f.addf(v, f.cast(e, plan.mask->dtype, wide));
+        };
+        if (maskAt >= 0)
+          v = apply(a[maskAt]);
+        if (shortMask) {
+          Value column = index(3), inside = f.lt(column, maskLast);
+          SmallVector<Value> at;
+          int64_t rank = shortMask->rank();
+          for (int64_t i = 0; i < rank; ++i) {
+            if (i + 1 == rank)
+              at.push_back(f.max(f.min(column, f.sub(maskLast, f.index(1))),
+                                 f.index(0)));
+            else
+              at.push_back(shortMask->dim(i) == 1 ? f.index(0)
+                                                  : index(4 - rank + i));
+          }
+          Value e = tensor::ExtractOp::create(b, loc, maskTensor, at);
+          v = f.select(inside, apply(e), f.inf(true));
+        }
+        if (plan.causal) {
+          Value ahead = f.lt(f.add(index(2), past), index(3));
+          v = f.select(ahead, f.inf(true), v);
+        }
+        if (validAt >= 0) {
+          Value beyond = f.ge(index(3), f.toIndex(a[validAt]));
+          v = f.select(beyond, f.inf(true), v);
+        }
+        return f.cast(v, wide, biasedType);
+      });
+  if (plan.outputMode == 2)
+    shown = castTo(c, *biased, type);
+  if (biased->dtype != softmaxType)
+    biased = castTo(c, *biased, softmaxType);
+  auto changed = modified(c, plan.scoreMod, biased, "score_mod");
+  if (failed(changed))
+    return failure();
+  biased = *changed;
+  // The probabilities are rounded to the inputs' type, as the weights of v.
+  ImportValue *weights =
+      softmaxOf(c, *biased, 3, /*isLog=*/false,
+                plan.softmaxType == DType::undefined ? type : softmaxType);
+  changed = modified(c, plan.probMod, weights, "prob_mod");
+  if (failed(changed))
+    return failure();
+  weights = *changed;
+  if (plan.outputMode == 3)
+    shown = castTo(c, *weights, type);
+  weights = castTo(c, *weights, type);
+
+  // Loops: the result's dims, then the column.
+  if (grouped)
+    weights = reshape(
+        c, *weights,
+        {batch, m.constant(*kvHeads), m.constant(group), rows, columns});
+  Sizes outLoops;
+  unsigned h, g, i, e = 3 + s, j = 4 + s;
+  if (plan.flatOutput) {
+    outLoops = {batch, rows, m.constant(*kvHeads)};
+    i = 1, h = 2, g = 3;
+    if (grouped)
+      outLoops.push_back(m.constant(group));
+  } else {
+    outLoops = loops;
+    h = 1, g = 2, i = 2 + s;
+    outLoops.push_back(rows);
+  }
+  outLoops.append({dimV, columns});
+  SmallVector<AffineExpr> weightAt{d(0), d(h)};
+  if (grouped)
+    weightAt.push_back(d(g));
+  weightAt.append({d(i), d(j)});
+  ImportValue *y = contract(
+      c, Access{weights, weightAt},
+      Access{plan.v.value, plan.v.order<AffineExpr>(d(0), d(h), d(j), d(e))},
+      outLoops, 4 + s, type);
+  y = reshape(c, *y,
+              plan.flatOutput ? Sizes{batch, rows, m.mul(heads, dimV)}
+                              : Sizes{batch, heads, rows, dimV});
+  return std::pair(y, shown);
+}
+
+static LogicalResult attention(NodeContext &c) {
+  for (int i : {0, 1, 2})
+    if (failed(c.requireFloat(i)))
+      return failure();
+  if (failed(c.requireSameType(0, 1)))
+    return failure();
+  int64_t rank = c.in(0).rank();
+  if (c.in(1).rank() != rank || c.in(2).rank() != rank)
+    return c.invalid("q, k and v must have one rank");
+  int64_t qHeads = c.intAttr("q_num_heads", 0),
+          kvHeads = c.intAttr("kv_num_heads", 0);
+  auto q = splitHeads(c, c.in(0), qHeads), k = splitHeads(c, c.in(1), kvHeads),
+       v = splitHeads(c, c.in(2), kvHeads);
+  if (failed(q) || failed(k) || failed(v))
+    return failure();
+  AttentionPlan plan;
+  plan.q = *q;
+  plan.k = *k;
+  plan.v = *v;
+  plan.past = c.idx.constant(0);
+  plan.flatOutput = rank == 3;
+  plan.scale = c.floatAttr("scale", 0);
+  plan.softcap = c.floatAttr("softcap", 0);
+  plan.causal = c.intAttr("is_causal", 0);
+  if (plan.scale < 0)
+    return c.invalid("scale is negative");
+  if (c.has(3))
+    plan.mask = &c.in(3);
+  if (int64_t type = c.intAttr("softmax_precision", 0)) {
+    plan.softmaxType = DType(type);
+    if (!isFloat(plan.softmaxType))
+      return c.invalid("softmax_precision is not a float type");
+  }
+  if (c.has(4) != c.has(5))
+    return c.invalid("past_key and past_value come together");
+  if (c.has(4)) {
+    plan.past = c.in(4).sizes.size() == 4 ? c.in(4).sizes[2] : plan.past;
+    auto key = withPast(c, c.in(4), plan.k),
+         value = withPast(c, c.in(5), plan.v);
+    if (failed(key) || failed(value))
+      return failure();
+    plan.k = Heads{*key, false};
+    plan.v = Heads{*value, false};
+  }
+  if (c.opset >= 24 && c.has(6)) {
+    plan.valid = &c.in(6);
+    if (plan.valid->dtype != DType::i64 || plan.valid->rank() != 1 ||
+        failed(c.check(c.idx.eq(plan.valid->sizes[0], plan.q.batch()),
+                       "nonpad_kv_seqlen has another batch size")))
+      return c.failed ? failure()
+                      : c.invalid("nonpad_kv_seqlen must be an i64 vector");
+  }
+  if (c.wants(1))
+    (void)c.result(headsFirst(c, plan.k), 1);
+  if (c.wants(2))
+    (void)c.result(headsFirst(c, plan.v), 2);
+  if (c.wants(3)) {
+    plan.outputMode = c.intAttr("qk_matmul_output_mode", 0);
+    if (plan.outputMode < 0 || plan.outputMode > 3)
+      return c.invalid("qk_matmul_output_mode is out of range");
+  }
+  auto r = attend(c, plan);
+  if (failed(r))
+    return failure();
+  if (r->second)
+    (void)c.result(r->second, 3);
+  return c.result(r->first);
+}
+
+/// Attention with graphs that change scores and probabilities.
+static LogicalResult flexAttention(NodeContext &c) {
+  for (int i : {0, 1, 2})
+    if (failed(c.requireFloat(i)) || failed(c.requireSameType(0, i)) ||
+        c.in(i).rank() != 4)
+      return c.failed ? failure() : c.invalid("inputs must have rank 4");
+  AttentionPlan plan;
+  plan.q.value = &c.in(0);
+  plan.k.value = &c.in(1);
+  plan.v.value = &c.in(2);
+  plan.past = c.idx.constant(0);
+  plan.scale = c.floatAttr("scale", 0);
+  if (plan.scale < 0)
+    return c.invalid("scale is negative");
+  plan.softmaxType = DType(
+      c.intAttr("softmax_precision", int64_t(accumulatorType(c.in(0).dtype))));
+  if (!isFloat(plan.softmaxType))
+    return c.invalid("softmax_precision is not a float type");
+  plan.scoreMod = c.graphAttr("score_mod");
+  plan.probMod = c.graphAttr("prob_mod");
+  auto r = attend(c, plan);
+  if (failed(r))
+    return failure();
+  return c.result(r->first);
+}
+
+/// com.microsoft: query, key, value, bias, key_padding_mask, attention_bias,
+/// past_key, past_value.
+static LogicalResult multiHeadAttention(NodeContext &c) {
+  if (!c.has(1) || !c.has(2))
+    return c.unsupported("packed queries, keys and values",
+                         "export with separate ones");
+  for (int i : {0, 1, 2})
+    if (failed(c.requireFloat(i)) || failed(c.requireSameType(0, i)))
+      return failure();
+  IndexMath &m = c.idx;
+  int64_t heads = c.intAttr("num_heads", 0);
+  if (heads < 1 || c.in(0).rank() != 3)
+    return c.invalid("needs num_heads and a query of rank 3");
+  ImportValue *parts[] = {&c.in(0), &c.in(1), &c.in(2)};
+  if (c.has(3)) {
+    ImportValue &bias = c.in(3);
+    if (bias.rank() != 1 || bias.dtype != c.in(0).dtype)
+      return c.invalid("the bias must be a vector");
+    OpFoldResult start = m.constant(0);
+    for (ImportValue *&x : parts) {
+      if (x->rank() != 3)
+        return c.unsupported("a bias for keys of rank 4");
+      OpFoldResult n = x->sizes[2];
+      Value tensor = c.tensor(bias), at = m.value(start);
+      ImportValue *part =
+          fromIndices(c, {n}, bias.dtype,
+                      [&](OpBuilder &b, Location loc, ValueRange ivs) -> Value {
+                        Value i = BodyMath{b, loc}.add(ivs[0], at);
+                        return tensor::ExtractOp::create(b, loc, tensor, i);
+                      });
+      start = m.add(start, n);
+      ImportValue *ins[] = {x, part};
+      x = elementwiseTo(c, ins, x->sizes, x->dtype,
+                        [](OpBuilder &b, Location loc, ValueRange a) -> Value {
+                          return arith::AddFOp::create(b, loc, a[0], a[1]);
+                        });
+    }
+    if (failed(
+            c.check(m.eq(start, bias.sizes[0]), "the bias has a wrong size")))
+      return failure();
+  }
+  AttentionPlan plan;
+  Heads *slots[] = {&plan.q, &plan.k, &plan.v};
+  for (int i : {0, 1, 2}) {
+    auto part = splitHeads(c, *parts[i], heads);
+    if (failed(part))
+      return failure();
+    *slots[i] = *part;
+  }
+  plan.past = m.constant(0);
+  plan.flatOutput = true;
+  plan.scale = c.floatAttr("scale", 0);
+  plan.causal = c.intAttr("unidirectional", 0);
+  if (c.has(6) != c.has(7))
+    return c.invalid("past_key and past_value come together");
+  if (c.has(6)) {
+    if (c.in(6).rank() == 4)
+      plan.past = c.in(6).sizes[2];
+    auto key = withPast(c, c.in(6), plan.k),
+         value = withPast(c, c.in(7), plan.v);
+    if (failed(key) || failed(value))
+      return failure();
+    plan.k = Heads{*key, false};
+    plan.v = Heads{*value, false};
+  }
+  ImportValue *padding = c.has(4) ? &c.in(4) : nullptr;
+  ImportValue *bias = c.has(5) ? &c.in(5) : nullptr;
+  if (padding && !isInteger(padding->dtype))
+    return c.invalid("key_padding_mask must hold integers");
+  if (padding && padding->rank() == 1) {
+    if (failed(c.check(m.eq(padding->sizes[0], plan.q.batch()),
+                       "key_padding_mask has another batch size")))
+      return c.failed ? failure() : c.unsupported("this key_padding_mask");
+    plan.valid = padding;
+    padding = nullptr;
+  }
+  if (padding) {
+    if (padding->rank() > 3)
+      return c.invalid("key_padding_mask has too many dims");
+    // [batch, keys] or [batch, queries, keys]
+    Sizes sizes = padding->sizes;
+    while (sizes.size() < 4)
+      sizes.insert(sizes.begin() + 1, m.constant(1));
+    double low = c.floatAttr("mask_filter_value", -10000);
+    DType from = padding->dtype, to = c.in(0).dtype;
+    ImportValue *mask = reshape(c, *padding, sizes);
+    SmallVector<ImportValue *> ins{mask};
+    if (bias)
+      ins.push_back(bias);
+    auto all = elementwise(
+        c, ins, to, [&](OpBuilder &b, Location loc, ValueRange a) -> Value {
+          FloatOps f(b, loc, to);
+          Value on = f.cast(a[0], from, DType::i1);
+          Value v = f.select(on, f.k(0), f.k(low));
+          return a.size() > 1 ? f.addf(v, a[1]) : v;
+        });
+    if (failed(all))
+      return failure();
+    bias = *all;
+  }
+  plan.mask = bias;
+  if (c.wants(1))
+    (void)c.result(headsFirst(c, plan.k), 1);
+  if (c.wants(2))
+    (void)c.result(headsFirst(c, plan.v), 2);
+  if (c.wants(3))
+    plan.outputMode = 0;
+  auto r = attend(c, plan);
+  if (failed(r))
+    return failure();
+  if (r->second)
+    (void)c.result(r->second, 3);
+  return c.result(r->first);
+}
+
+//===----------------------------------------------------------------------===//
+// RotaryEmbedding
+//===----------------------------------------------------------------------===//
+
+/// Rotates pairs of x's last dim by the angle of the position.
+static LogicalResult rotate(NodeContext &c, ImportValue &x, ImportValue &cosine,
+                            ImportValue &sine, ImportValue *positions,
+                            bool offsetOnly) {
+  IndexMath &m = c.idx;
+  if (!isFloat(x.dtype) || cosine.dtype != x.dtype || sine.dtype != x.dtype)
+    return c.invalid("inputs must be float tensors of one type");
+  int64_t heads = c.intAttr("num_heads", 0),
+          given = c.intAttr("rotary_embedding_dim", 0);
+  bool interleaved = c.intAttr("interleaved", 0);
+  if (cosine.rank() < 1 || sine.rank() != cosine.rank())
+    return c.invalid("the caches must have one shape");
+  OpFoldResult half = cosine.sizes.back();
+  // onnxruntime tells the number of heads by the caches.
+  if (x.rank() == 3 && heads == 0 && given == 0 && offsetOnly)
+    if (auto h = IndexMath::known(half), all = x.dim(2); h && all && *h > 0)
+      heads = *all / (2 * *h);
+  auto split = splitHeads(c, x, heads);
+  if (failed(split))
+    return failure();
+  OpFoldResult rotated = given ? m.constant(given) : split->dim();
+  if (given < 0 || given % 2)
+    return c.invalid("rotary_embedding_dim must be even");
+  auto check = [&](OpFoldResult l, OpFoldResult r) {
+    return c.check(m.eq(l, r), "the caches do not fit to the input");
+  };
+  if (failed(check(m.mul(half, m.constant(2)), rotated)) ||
+      failed(c.check(m.cmp(P::sle, rotated, split->dim()),
+                     "rotary_embedding_dim is larger than the head size")) ||
+      failed(check(sine.sizes.back(), half)))
+    return failure();
+  int64_t rank = positions ? 2 : 3;
+  if (cosine.rank() != rank)
+    return c.invalid("the caches must have rank " + Twine(rank));
+  bool isOffset = positions && offsetOnly && positions->rank() == 1;
+  if (positions) {
+    if (positions->dtype != DType::i64)
+      return c.invalid("position_ids must be i64");
+    if (failed(check(sine.sizes[0], cosine.sizes[0])))
+      return failure();
+    if (isOffset) {
+      if (failed(check(positions->sizes[0], m.constant(1))))
+        return failure();
+    } else if (positions->rank() != 2 ||
+               failed(check(positions->sizes[0], split->batch())) ||
+               failed(check(positions->sizes[1], split->sequence()))) {
+      return c.failed ? failure() : c.invalid("position_ids must have rank 2");
+    }
+    if (failed(c.check(m.cmp(P::sgt, cosine.sizes[0], m.constant(0)),
+                       "the caches are empty")))
+      return failure();
+  } else {
+    for (ImportValue *cache : {&cosine, &sine})
+      if (failed(check(cache->sizes[0], split->batch())) ||
+          failed(check(cache->sizes[1], split->sequence())))
+        return failure();
+  }
+  DType type = x.dtype, wide = accumulatorType(type);
+  Sizes sizes = split->value->sizes;
+  SmallVector<ImportValue *> ins{split->value, &cosine, &sine};
+  if (positions)
+    ins.push_back(positions);
+  OpFoldResult scalars[] = {half, cosine.sizes[0]};
+  bool whole = IndexMath::same(rotated, split->dim());
+  std::string message =
+      c.name + " (RotaryEmbedding): a position is out of range";
+  auto y = buildParallel(
+      c, "RotaryEmbedding", sizes, ins, scalars, ParallelOut{type, sizes},
+      [&](ParallelBody &p) {
+        FloatOps f(p.b, p.loc, wide);
+        Value zero = p.index(0), one = p.index(1), h = p.scalars[0];
+        Value batch = p.ivs[0], at = p.ivs[split->sequenceFirst ? 1 : 2],
+              d = p.ivs[3];
+        Value two = p.index(2), limit = p.mul(h, two);
+        // The pair's number and the place of its other element.
+        Value e = whole ? d : p.min(d, p.max(p.sub(limit, one), zero));
+        Value first, pair, other;
+        if (interleaved) {
+          pair = p.div(e, two);
+          first = p.eq(p.rem(e, two), zero);
+          other = p.select(first, p.add(e, one), p.sub(e, one));
+        } else {
+          first = p.lt(e, h);
+          pair = p.select(first, e, p.sub(e, h));
+          other = p.select(first, p.add(e, h), p.sub(e, h));
+        }
+        SmallVector<Value> cache;
+        if (positions) {
+          Value k;
+          if (isOffset)
+            k = p.add(p.toIndex(p.load(3, zero)), at);
+          else
+            k = p.toIndex(p.load(3, {batch, at}));
+          Value n = p.scalars[1];
+          p.failIf(p.ori(p.lt(k, zero), p.ge(k, n)), message);
+          cache = {p.max(p.min(k, p.sub(n, one)), zero), pair};
+        } else {
+          cache = {batch, at, pair};
+        }
+        SmallVector<Value> partner = p.ivs;
+        partner[3] = other;
+        auto read = [&](int in, ArrayRef<Value> i) {
+          return f.cast(p.load(in, i), type, wide);
+        };
+        Value x0 = read(0, p.ivs);
+        Value s = read(2, cache);
+        s = f.select(first, f.neg(s), s);
+        Value r =
+            f.addf(f.mulf(read(1, cache), x0), f.mulf(s, read(0, partner)));
+        if (!whole)
+          r = f.select(p.lt(d, limit), r, x0);
+        p.store(f.cast(r, wide, type), p.ivs);
+      })[0];
+  return c.result(reshape(c, *y, x.sizes));
+}
+
+static LogicalResult rotaryEmbedding(NodeContext &c) {
+  return rotate(c, c.in(0), c.in(1), c.in(2), c.has(3) ? &c.in(3) : nullptr,
+                false);
+}
+
+/// com.microsoft: input, position_ids, cos_cache, sin_cache.
+static LogicalResult rotaryEmbeddingMs(NodeContext &c) {
+  if (c.floatAttr("scale", 1) != 1)
+    return c.unsupported("a scale");
+  return rotate(c, c.in(0), c.in(2), c.in(3), &c.in(1), true);
+}
+
+//===----------------------------------------------------------------------===//
+// LinearAttention
+//===----------------------------------------------------------------------===//
+
+/// A state of [dim of k, dim of v] per head that every step decays, corrects,
+/// adds to and reads. Columns of the state do not see each other.
+static LogicalResult linearAttention(NodeContext &c) {
+  IndexMath &m = c.idx;
+  for (int i : {0, 1, 2})
+    if (failed(c.requireFloat(i)) || c.in(i).rank() != 3)
+      return c.failed ? failure()
+                      : c.invalid("query, key and value must have rank 3");
+  std::string rule = c.stringAttr("update_rule", "gated_delta");
+  bool gates = rule == "gated" || rule == "gated_delta",
+       corrects = rule == "delta" || rule == "gated_delta";
+  if (!gates && !corrects && rule != "linear")
+    return c.invalid("update_rule is '" + rule + "'");
+  ImportValue *past = c.has(3) ? &c.in(3) : nullptr,
+              *decay = c.has(4) ? &c.in(4) : nullptr,
+              *beta = c.has(5) ? &c.in(5) : nullptr;
+  if (bool(decay) != gates || bool(beta) != corrects)
+    return c.invalid("decay and beta do not fit to the update_rule");
+  int64_t qHeads = c.intAttr("q_num_heads", 0),
+          kvHeads = c.intAttr("kv_num_heads", 0);
+  if (qHeads < 1 || kvHeads < 1 || qHeads % kvHeads)
+    return c.invalid("the heads of q must be a multiple of those of k");
+  int64_t group = qHeads / kvHeads;
+  auto q = splitHeads(c, c.in(0), qHeads), k = splitHeads(c, c.in(1), kvHeads),
+       v = splitHeads(c, c.in(2), kvHeads);
+  if (failed(q) || failed(k) || failed(v))
+    return failure();
+  OpFoldResult batch = q->batch(), steps = q->sequence(), dk = q->dim(),
+               dv = v->dim(), heads = m.constant(kvHeads);
+  auto same = [&](OpFoldResult l, OpFoldResult r) {
+    return c.check(m.eq(l, r), "the inputs' sizes do not fit together");
+  };
+  if (failed(same(k->dim(), dk)) || failed(same(k->batch(), batch)) ||
+      failed(same(v->batch(), batch)) || failed(same(k->sequence(), steps)) ||
+      failed(same(v->sequence(), steps)))
+    return failure();
+  DType type = c.in(0).dtype;
+  DType stateType = past ? past->dtype : type;
+  Sizes stateSizes{batch, heads, dk, dv};
+  if (past) {
+    if (past->rank() != 4 || !isFloat(past->dtype))
+      return c.invalid("past_state must have rank 4");
+    for (int i : {0, 1, 2, 3})
+      if (failed(same(past->sizes[i], stateSizes[i])))
+        return failure();
+  }
+  bool decayPerHead = false;
+  for (ImportValue *x : {decay, beta}) {
+    if (!x)
+      continue;
+    if (x->rank() != 3 || !isFloat(x->dtype) || !x->dim(2))
+      return c.invalid("decay and beta must have rank 3");
+    if (failed(same(x->sizes[0], batch)) || failed(same(x->sizes[1], steps)))
+      return failure();
+  }
+  if (decay) {
+    decayPerHead = decay->dim(2) == kvHeads;
+    if (!decayPerHead && failed(same(decay->sizes[2], m.mul(heads, dk))))
+      return failure();
+  }
+  if (beta && beta->dim(2) != 1 && beta->dim(2) != kvHeads)
+    return c.invalid("beta must have one number or one per head");
+  double scale = c.floatAttr("scale", 0);
+  if (scale == 0) {
+    if (!IndexMath::known(dk))
+      return c.unsupported("a symbolic head size",
+                           "give it a fixed size with --shape");
+    scale = 1 / std::sqrt(double(std::max<int64_t>(*IndexMath::known(dk), 1)));
+  }
+  DType wide = type == DType::f64 ? DType::f64 : DType::f32;
+  SmallVector<ImportValue *> ins{q->value, k->value, v->value};
+  auto add = [&](ImportValue *x) {
+    if (!x)
+      return -1;
+    ins.push_back(x);
+    return int(ins.size() - 1);
+  };
+  int pastIn = add(past), decayIn = add(decay), betaIn = add(beta);
+  Sizes outSizes{batch, steps, m.constant(qHeads), dv};
+  ParallelOut outs[] = {{type, outSizes}, {wide, stateSizes}};
+  OpFoldResult space[] = {batch, heads, dv}, scalars[] = {steps, dk};
+  auto results = buildParallel(
+      c, "LinearAttention", space, ins, scalars, outs, [&](ParallelBody &p) {
+        FloatOps f(p.b, p.loc, wide);
+        Value b = p.ivs[0], h = p.ivs[1], column = p.ivs[2];
+        Value count = p.scalars[0], rows = p.scalars[1];
+        auto read = [&](int in, ArrayRef<Value> at) {
+          return f.cast(p.load(in, at), ins[in]->dtype, wide);
+        };
+        auto state = [&](Value row) {
+          return SmallVector<Value>{b, h, row, column};
+        };
+        p.repeat(rows, [&](Value row) {
+          Value init = past ? read(pastIn, state(row)) : f.k(0);
+          p.store(init, state(row), 1);
+        });
+        p.repeat(count, [&](Value t) {
+          auto key = [&](Value row) { return read(1, {b, t, h, row}); };
+          Value perHead =
+              decayPerHead ? f.exp(read(decayIn, {b, t, h})) : Value();
+          // Decay, and what the state holds for the key.
+          Value held = p.loop(
+              rows, f.k(0), [&](Value row, ValueRange s) -> SmallVector<Value> {
+                Value e = p.reload(state(row), 1);
+                if (decay) {
+                  Value by = perHead;
+                  if (!by)
+                    by = f.exp(
+                        read(decayIn, {b, t, p.add(p.mul(h, rows), row)}));
+                  e = f.mulf(e, by);
+                  p.store(e, state(row), 1);
+                }
+                if (!corrects)
+                  return {s[0]};
+                return {f.addf(s[0], f.mulf(e, key(row)))};
+              })[0];
+          Value value = read(2, {b, t, h, column});
+          if (corrects) {
+            Value which = beta->dim(2) == 1 ? p.index(0) : h;
+            value = f.mulf(read(betaIn, {b, t, which}), f.subf(value, held));
+          }
+          SmallVector<Value> zeros(group, f.k(0));
+          auto sums = p.loop(
+              rows, zeros, [&](Value row, ValueRange s) -> SmallVector<Value> {
+                Value e =
+                    f.addf(p.reload(state(row), 1), f.mulf(key(row), value));
+                p.store(e, state(row), 1);
+                SmallVector<Value> next;
+                for (int64_t g = 0; g < group; ++g) {
+                  Value head = p.add(p.mul(h, p.index(group)), p.index(g));
+                  next.push_back(
+                      f.addf(s[g], f.mulf(read(0, {b, t, head, row}), e)));
+                }
+                return next;
+              });
+          for (int64_t g = 0; g < group; ++g) {
+            Value head = p.add(p.mul(h, p.index(group)), p.index(g));
+            p.store(f.cast(f.mulf(sums[g], f.k(scale)), wide, type),
+                    {b, t, head, column});
+          }
+        });
+      });
+  (void)c.result(castTo(c, *results[1], stateType), 1);
+  return c.result(
+      reshape(c, *results[0], {batch, steps, m.mul(m.constant(qHeads), dv)}));
+}
+
+//===----------------------------------------------------------------------===//
+// Activations of onnxruntime
+//===----------------------------------------------------------------------===//
+
+static LogicalResult biasedGelu(NodeContext &c, bool fast) {
+  if (failed(c.requireFloat(0)))
+    return failure();
+  SmallVector<ImportValue *> ins{&c.in(0)};
+  if (c.has(1)) {
+    if (failed(c.requireSameType(0, 1)))
+      return failure();
+    ins.push_back(&c.in(1));
+  }
+  DType type = c.in(0).dtype, wide = accumulatorType(type);
+  return c.result(
+      elementwise(c, ins, type, [&](OpBuilder &b, Location loc, ValueRange a) {
+        FloatOps f(b, loc, wide);
+        Value x = f.cast(a[0], type, wide);
+        if (a.size() > 1)
+          x = f.addf(x, f.cast(a[1], type, wide));
+        return f.cast(fast ? f.fastGelu(x) : f.gelu(x), wide, type);
+      }));
+}
+
+static LogicalResult quickGelu(NodeContext &c) {
+  if (failed(c.requireFloat(0)))
+    return failure();
+  double alpha = c.floatAttr("alpha", 1.702f);
+  DType type = c.in(0).dtype, wide = accumulatorType(type);
+  return c.result(elementwiseTo(c, &c.in(0), c.in(0).sizes, type,
+                                [&](OpBuilder &b, Location loc, ValueRange a) {
+                                  FloatOps f(b, loc, wide);
+                                  Value x = f.cast(a[0], type, wide);
+                                  Value y = f.mulf(
+                                      x, f.sigmoid(f.mulf(x, f.k(alpha))));
+                                  return f.cast(y, wide, type);
+                                }));
+}
+
+namespace isthmus {
+void registerAttentionOps(Registry &r) {
+  r.add("Attention", 3, attention, 23);
+  r.add("RotaryEmbedding", 3, rotaryEmbedding, 23);
+  r.add("LinearAttention", 3, linearAttention);
+  r.add("FlexAttention", 3, flexAttention, 1,
+        std::numeric_limits<int64_t>::max(), "ai.onnx.preview");
+  auto ms = [&](StringRef name, int inputs, OpHandler handler) {
+    r.add(name, inputs, handler, 1, std::numeric_limits<int64_t>::max(),
+          "com.microsoft");
+  };
+  ms("MultiHeadAttention", 1, multiHeadAttention);
+  ms("RotaryEmbedding", 4, rotaryEmbeddingMs);
+  ms("Gelu", 1, [](NodeContext &c) { return biasedGelu(c, false); });
+  ms("BiasGelu", 2, [](NodeContext &c) { return biasedGelu(c, false); });
+  ms("FastGelu", 1, [](NodeContext &c) { return biasedGelu(c, true); });
+  ms("QuickGelu", 1, quickGelu);
+}
+} // namespace isthmus
