@@ -27,22 +27,20 @@ def model_folder():
     return os.path.join(os.path.dirname(spec.origin), "models", "standard_v3_3")
 
 
-def features(path, config):
-    """The model's input: the first and the last bytes, as magika cuts them.
+def features(data, config):
+    """The model's input: the first and the last bytes of a file, as magika cuts them.
 
     Of a block at each end of the file the outer whitespace is dropped, then
     `beg_size` bytes are taken from its begin, `end_size` from its end; what is
     missing is filled up with a token that no byte is.
     """
-    with open(path, "rb") as f:
-        data = f.read()
     block, pad = config["block_size"], config["padding_token"]
     begin = list(data[:block].lstrip()[: config["beg_size"]])
     end = list(data[-block:].rstrip()[-config["end_size"] :])
     begin += [pad] * (config["beg_size"] - len(begin))
     end = [pad] * (config["end_size"] - len(end)) + end
     if begin[config["min_file_size_for_dl"] - 1] == pad:
-        sys.exit(f"error: {path} is too short for the model: it wants {config['min_file_size_for_dl']} bytes")
+        sys.exit(f"error: too short for the model, which wants {config['min_file_size_for_dl']} bytes")
     return np.array([begin + end], dtype=np.int32)
 
 
@@ -80,7 +78,8 @@ def main():
     work = os.path.join(options.build, "quickstart")
     os.makedirs(work, exist_ok=True)
     artifact, feed, result = (os.path.join(work, n) for n in ("magika.ist", "bytes.npy", "target_label.npy"))
-    x = features(options.file, config)
+    with open(options.file, "rb") as f:
+        x = features(f.read(), config)
     np.save(feed, x)
 
     istc = os.path.join(options.build, "bin", "istc")
