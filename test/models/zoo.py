@@ -123,7 +123,8 @@ def seeded(name, folder):
         graph.initializer.remove(tensor)
     known = {i.name for i in graph.initializer}
     for value in [i for i in graph.input if i.name not in used or i.name in known or i.name in arrays]:
-        graph.input.remove(value)  # what is an input and an initializer need not be both
+        graph.input.remove(value)
+    model.ir_version = 8  # from 4 on an initializer need not be an input
 
     def save():
         offset = 0
