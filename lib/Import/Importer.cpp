@@ -315,6 +315,7 @@ LogicalResult Importer::importInputs(const onnx::GraphProto &graph,
   };
   SmallVector<Input> inputs;
   llvm::MapVector<StringAttr, DimRange> symbols;
+  llvm::SetVector<StringAttr> symbolNames; // with those that are fixed
   llvm::StringMap<bool> named;
   bool ok = true;
   for (const onnx::ValueInfoProto &info : graph.input()) {
@@ -362,6 +363,7 @@ LogicalResult Importer::importInputs(const onnx::GraphProto &graph,
       std::string symbol = dim.dim_param();
       if (symbol.empty())
         symbol = (name + "_dim" + Twine(i)).str();
+      symbolNames.insert(b.getStringAttr(symbol));
       auto it = options.shapes.find(symbol);
       DimRange range = it == options.shapes.end() ? DimRange() : it->second;
       if (range.min == range.max) {
@@ -378,6 +380,16 @@ LogicalResult Importer::importInputs(const onnx::GraphProto &graph,
     if (range.min < 0 || range.max < range.min) {
       modelError("IST-I0006", "the range of '" + name + "' is empty");
       return failure();
+    }
+  for (auto &[name, range] : options.shapes)
+    if (!symbolNames.contains(b.getStringAttr(name))) {
+      std::string known;
+      for (StringAttr symbol : symbolNames)
+        known += (known.empty() ? "" : ", ") + symbol.str();
+      modelError("IST-I0006", "no input has a dim called '" + name + "'",
+                 known.empty() ? "the model has no symbolic dims"
+                               : "it has " + known);
+      ok = false;
     }
 
   auto func = cast<func::FuncOp>(mainFunc);

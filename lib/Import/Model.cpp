@@ -13,6 +13,8 @@
 
 #include <limits>
 
+static constexpr int64_t kLargeTensor = 4096; // bytes
+
 using namespace llvm;
 using namespace isthmus;
 
@@ -36,8 +38,18 @@ public:
   void run() {
     StringRef all = model.buffer->getBuffer();
     fields(all, [&](unsigned field, StringRef bytes) {
-      if (field == 7)
+      if (field == 7) {
         graph(bytes, model.model.graph());
+        // What can be read from the file need not be in memory twice.
+        for (onnx::TensorProto &t :
+             *model.model.mutable_graph()->mutable_initializer())
+          if (auto it = model.offsets.find(&t);
+              it != model.offsets.end() && t.has_raw_data() &&
+              it->second.second >= kLargeTensor) {
+            delete t.release_raw_data();
+            model.onlyInFile.insert(&t);
+          }
+      }
       else if (field == 25 && nextFunction < model.model.functions_size())
         nodes(bytes, 7, model.model.functions(nextFunction++).node());
     });
@@ -282,7 +294,7 @@ Model::locate(const onnx::TensorProto &tensor) const {
     return want.takeError();
   auto it = offsets.find(&tensor);
   DType type = DType(tensor.data_type());
-  bool raw = tensor.has_raw_data() ||
+  bool raw = tensor.has_raw_data() || onlyInFile.contains(&tensor) ||
              (type == DType::f32 && tensor.float_data_size()) ||
              (type == DType::f64 && tensor.double_data_size());
   if (it == offsets.end() || !raw || it->second.second != *want)
@@ -317,6 +329,10 @@ Model::bytes(const onnx::TensorProto &tensor) const {
       return fail("external data '" + range->file +
                   "': " + file.getError().message());
     StringRef data = (*file)->getBuffer();
+    out.assign(data.begin(), data.end());
+  } else if (onlyInFile.contains(&tensor)) {
+    auto [offset, size] = offsets.lookup(&tensor);
+    StringRef data = buffer->getBuffer().substr(offset, size);
     out.assign(data.begin(), data.end());
   } else if (tensor.has_raw_data()) {
     out.assign(tensor.raw_data().begin(), tensor.raw_data().end());

@@ -11,6 +11,7 @@
 #include "onnx.pb.h"
 
 #include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/DenseSet.h"
 #include "llvm/Support/Error.h"
 #include "llvm/Support/MemoryBuffer.h"
 
@@ -57,6 +58,8 @@ private:
   /// Offsets in the model's file, of raw_data and packed floats and doubles.
   llvm::DenseMap<const onnx::TensorProto *, std::pair<int64_t, int64_t>>
       offsets;
+  /// Those whose bytes were dropped from the message after parsing.
+  llvm::DenseSet<const onnx::TensorProto *> onlyInFile;
   friend class OffsetFinder;
 };
 

@@ -204,13 +204,17 @@ static LogicalResult squeeze(NodeContext &c) {
       return failure();
     axes = *normal;
   } else {
+    // A symbolic dim stays; at run time it must not be 1.
     for (int64_t i = 0; i < x.rank(); ++i) {
-      if (!x.dim(i))
-        return c.unsupported("squeezes all dims of 1, but dim " + Twine(i) +
-                                 " is symbolic",
-                             "give the axes in the model");
       if (x.dim(i) == 1)
         axes.push_back(i);
+      else if (!x.dim(i) && c.importer.lowerBound(x.sizes[i]) < 2 &&
+               failed(c.check(c.idx.cmp(arith::CmpIPredicate::ne, x.sizes[i],
+                                        c.idx.constant(1)),
+                              "dim " + Twine(i) +
+                                  " is 1, and the model does not say whether "
+                                  "to squeeze it")))
+        return failure();
     }
   }
   Sizes sizes;
