@@ -34,6 +34,11 @@ struct TargetInfo {
   kernel::Form form = kernel::Form::tiled; // the form `emit` takes
   unsigned vectorBytes = 16;     // widest vector that is worth using
   unsigned vectorRegisters = 16; // architectural vector registers
+  bool fma = true;               // multiplies and adds with one rounding
+  bool half = true;              // converts between f16 and f32
+  unsigned subgroup = 0;       // lanes that run as one; 0: not fixed
+  unsigned maxGroup = 1;       // lanes a workgroup
+  unsigned workgroupBytes = 0; // workgroup memory of a kernel, 0: as you like
   unsigned l1Bytes = 32 << 10, l2Bytes = 512 << 10;
   /// What a device must offer to run this code, as key and value.
   std::vector<std::pair<std::string, std::string>> requires_;
@@ -63,12 +68,21 @@ struct Target {
   const char *format; // "elf"
 };
 
-/// Every target built in; targets/Targets.cpp is the only list.
+/// Every target that whole models compile for; targets/Targets.cpp is the only
+/// list.
 llvm::ArrayRef<Target> allTargets();
 
-/// "vendor:arch" to its target and facts; `error` says what is known.
+/// Targets that compile kernels in form(lanes), which no plan makes yet: their
+/// code is assembled and checked, see ist-kernel.
+llvm::ArrayRef<Target> kernelTargets();
+
+/// "vendor:arch" to its target and facts; `error` says what is known. With
+/// `kernels`, the targets for kernels only are known too.
 const Target *findTarget(llvm::StringRef spec, TargetInfo &info,
-                         std::string &error);
+                         std::string &error, bool kernels = false);
+
+/// Whether `spec` names a vendor of kernelTargets().
+bool isKernelTarget(llvm::StringRef spec);
 
 } // namespace isthmus
 

@@ -14,6 +14,7 @@
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 using namespace mlir;
+using namespace isthmus;
 
 namespace {
 
@@ -157,9 +158,119 @@ struct NarrowF64 : OpRewritePattern<arith::TruncFOp> {
   }
 };
 
+/// One rounding becomes two where there is no fused instruction.
+template <typename FmaOp, unsigned A, unsigned B, unsigned C>
+struct SplitFma : OpRewritePattern<FmaOp> {
+  using OpRewritePattern<FmaOp>::OpRewritePattern;
+  LogicalResult matchAndRewrite(FmaOp op,
+                                PatternRewriter &rewriter) const override {
+    Value product = arith::MulFOp::create(rewriter, op.getLoc(),
+                                          op->getOperand(A), op->getOperand(B));
+    rewriter.replaceOpWithNewOp<arith::AddFOp>(op, product, op->getOperand(C));
+    return success();
+  }
+};
+
+/// Integer arithmetic on scalars or vectors of one type.
+struct Bits {
+  PatternRewriter &b;
+  Location loc;
+  Type type; // i32 or a vector of it
+  Value c(uint32_t v) {
+    TypedAttr attr = b.getI32IntegerAttr(int32_t(v));
+    if (auto vector = dyn_cast<VectorType>(type))
+      attr = DenseElementsAttr::get(vector, Attribute(attr));
+    return arith::ConstantOp::create(b, loc, attr);
+  }
+  Value land(Value x, uint32_t m) { return arith::AndIOp::create(b, loc, x, c(m)); }
+  Value lor(Value x, Value y) { return arith::OrIOp::create(b, loc, x, y); }
+  Value add(Value x, Value y) { return arith::AddIOp::create(b, loc, x, y); }
+  Value shl(Value x, uint32_t n) { return arith::ShLIOp::create(b, loc, x, c(n)); }
+  Value shr(Value x, uint32_t n) { return arith::ShRUIOp::create(b, loc, x, c(n)); }
+  Value uge(Value x, uint32_t m) {
+    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::uge, x, c(m));
+  }
+  Value select(Value t, Value x, Value y) {
+    return arith::SelectOp::create(b, loc, t, x, y);
+  }
+  Value cast(Value x, Type to) { return arith::BitcastOp::create(b, loc, to, x); }
+};
+
+static Type sameShape(Type like, Type element) {
+  if (auto vector = dyn_cast<VectorType>(like))
+    return vector.clone(element);
+  return element;
+}
+
+/// f16 to f32: the bits moved to f32's places, the exponent fixed by an exact
+/// multiplication, which makes subnormals right as well.
+struct ExtendHalf : OpRewritePattern<arith::ExtFOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(arith::ExtFOp op,
+                                PatternRewriter &rewriter) const override {
+    Type from = op.getIn().getType(), to = op.getType();
+    if (!getElementTypeOrSelf(from).isF16())
+      return rewriter.notifyMatchFailure(op, "not from f16");
+    Location loc = op.getLoc();
+    Type f32 = sameShape(to, rewriter.getF32Type());
+    Bits i{rewriter, loc, sameShape(to, rewriter.getI32Type())};
+    Value h = i.cast(op.getIn(), sameShape(to, rewriter.getI16Type()));
+    h = arith::ExtUIOp::create(rewriter, loc, i.type, h);
+    Value magnitude = i.land(h, 0x7fff), sign = i.shl(i.land(h, 0x8000), 16);
+    Value moved = i.shl(magnitude, 13);
+    Value scale = i.cast(i.c(0x77800000), f32); // 2^112
+    Value finite = i.cast(arith::MulFOp::create(rewriter, loc,
+                                                i.cast(moved, f32), scale),
+                          i.type);
+    Value special = i.lor(moved, i.c(0x7f800000));
+    Value bits =
+        i.lor(i.select(i.uge(magnitude, 0x7c00), special, finite), sign);
+    Value r = i.cast(bits, f32);
+    if (!getElementTypeOrSelf(to).isF32())
+      r = arith::ExtFOp::create(rewriter, loc, to, r);
+    rewriter.replaceOp(op, r);
+    return success();
+  }
+};
+
+/// f32 to f16, to nearest even: subnormals by a float addition that rounds in
+/// the right place, normals by adding half an ulp to the bits.
+struct TruncateHalf : OpRewritePattern<arith::TruncFOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(arith::TruncFOp op,
+                                PatternRewriter &rewriter) const override {
+    Type from = op.getIn().getType(), to = op.getType();
+    if (!getElementTypeOrSelf(from).isF32() ||
+        !getElementTypeOrSelf(to).isF16())
+      return rewriter.notifyMatchFailure(op, "not f32 to f16");
+    Location loc = op.getLoc();
+    Bits i{rewriter, loc, sameShape(to, rewriter.getI32Type())};
+    Value x = i.cast(op.getIn(), i.type);
+    Value sign = i.shr(i.land(x, 0x80000000), 16);
+    Value a = i.land(x, 0x7fffffff);
+    Value half = i.cast(i.c(0x3f000000), from);
+    Value small = arith::SubIOp::create(
+        rewriter, loc,
+        i.cast(arith::AddFOp::create(rewriter, loc, i.cast(a, from), half),
+               i.type),
+        i.c(0x3f000000));
+    Value odd = i.land(i.shr(a, 13), 1);
+    Value normal = i.shr(i.add(i.add(a, i.c(0xc8000fff)), odd), 13);
+    Value special = i.select(i.uge(a, 0x7f800001), i.c(0x7e00), i.c(0x7c00));
+    Value bits = i.select(i.uge(a, 0x38800000), normal, small);
+    bits = i.lor(i.select(i.uge(a, 0x47800000), special, bits), sign);
+    Value h = arith::TruncIOp::create(
+        rewriter, loc, sameShape(to, rewriter.getI16Type()), bits);
+    rewriter.replaceOpWithNewOp<arith::BitcastOp>(op, to, h);
+    return success();
+  }
+};
+
 struct ExpandMathPass
     : PassWrapper<ExpandMathPass, OperationPass<>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ExpandMathPass)
+  ExpandMathPass(ExpandMathOptions options) : options(options) {}
+  ExpandMathOptions options;
   StringRef getArgument() const override { return "ist-expand-math"; }
   StringRef getDescription() const override {
     return "rewrite math ops that hardware lacks to arithmetic";
@@ -181,11 +292,20 @@ struct ExpandMathPass
                    "clampf"});
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
       return signalPassFailure();
+    // What the approximations themselves use.
+    RewritePatternSet machine(ctx);
+    if (!options.fma)
+      machine.add<SplitFma<math::FmaOp, 0, 1, 2>,
+                  SplitFma<vector::FMAOp, 0, 1, 2>>(ctx);
+    if (!options.half)
+      machine.add<ExtendHalf, TruncateHalf>(ctx);
+    if (failed(applyPatternsGreedily(getOperation(), std::move(machine))))
+      return signalPassFailure();
   }
 };
 
 } // namespace
 
-std::unique_ptr<Pass> isthmus::createExpandMathPass() {
-  return std::make_unique<ExpandMathPass>();
+std::unique_ptr<Pass> isthmus::createExpandMathPass(ExpandMathOptions options) {
+  return std::make_unique<ExpandMathPass>(options);
 }

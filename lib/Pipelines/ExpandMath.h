@@ -16,7 +16,16 @@ namespace isthmus {
 /// Rewrites the math ops (and arith.remf) that hardware lacks to arithmetic:
 /// polynomials in f32, the narrower floats through f32. Leaves fma, floor,
 /// ceil, trunc, roundeven, sqrt, fabs and copysign, which every target has.
-std::unique_ptr<mlir::Pass> createExpandMathPass();
+///
+/// `fma`: the target multiplies and adds in one step; else math.fma and
+/// vector.fma round twice. `half`: it converts between f16 and f32; else that
+/// is integer arithmetic.
+struct ExpandMathOptions {
+  bool fma = true;
+  bool half = true;
+};
+std::unique_ptr<mlir::Pass>
+createExpandMathPass(ExpandMathOptions options = {});
 
 } // namespace isthmus
 
