@@ -1,4 +1,4 @@
-//===- Ops/ConvTranspose.cpp - ConvTranspose, MaxUnpool, causal conv -----
+//===- Ops/ConvTranspose.cpp - ConvTranspose, MaxUnpool, causal conv ------===//
 //
 // Part of the Isthmus project, under the Apache License v2.0 with LLVM
 // Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -201,7 +201,19 @@ static LogicalResult maxUnpool(NodeContext &c) {
     if (failed(c.check(m.eq(x.sizes[i], indices.sizes[i]),
                        "the indices have another shape than the input")))
       return failure();
-  Sizes sizes{x.sizes[0], x.sizes[1]};
+  // The indices count in the shape that the attributes give. An output_shape
+  // adds zeros behind it.
+  Sizes inferred{x.sizes[0], x.sizes[1]};
+  for (int64_t i = 0; i < n; ++i) {
+    OpFoldResult out = m.add(
+        m.mul(m.sub(x.sizes[i + 2], m.constant(1)), m.constant(strides[i])),
+        m.constant((*kernel)[i] - pads[i] - pads[i + n]));
+    if (failed(c.check(m.cmp(P::sge, out, m.constant(0)),
+                       "the result has a negative size")))
+      return failure();
+    inferred.push_back(out);
+  }
+  Sizes sizes = inferred;
   if (c.has(2)) {
     auto shape = c.hostInts(2);
     if (failed(shape))
@@ -210,33 +222,25 @@ static LogicalResult maxUnpool(NodeContext &c) {
       return c.invalid("output_shape has the wrong length");
     for (int64_t i = 0; i < x.rank(); ++i) {
       OpFoldResult fine = i < 2 ? m.eq((*shape)[i], x.sizes[i])
-                                : m.cmp(P::sge, (*shape)[i], m.constant(0));
-      if (failed(c.check(fine, "output_shape is out of range")))
+                                : m.cmp(P::sge, (*shape)[i], inferred[i]);
+      if (failed(c.check(fine, "output_shape is smaller than the result")))
         return failure();
       if (i >= 2)
-        sizes.push_back((*shape)[i]);
-    }
-  } else {
-    for (int64_t i = 0; i < n; ++i) {
-      OpFoldResult out = m.add(
-          m.mul(m.sub(x.sizes[i + 2], m.constant(1)), m.constant(strides[i])),
-          m.constant((*kernel)[i] - pads[i] - pads[i + n]));
-      if (failed(c.check(m.cmp(P::sge, out, m.constant(0)),
-                         "the result has a negative size")))
-        return failure();
-      sizes.push_back(out);
+        sizes[i] = (*shape)[i];
     }
   }
   Sizes scalars(x.sizes.begin() + 2, x.sizes.end());
-  scalars.append(sizes.begin() + 1, sizes.end());
+  scalars.append(inferred.begin() + 1, inferred.end());
   ImportValue *ins[] = {&x, &indices};
   DType type = x.dtype;
   auto results = buildParallel(
       c, "MaxUnpool", sizes, ins, scalars, ParallelOut{type, sizes},
       [&](ParallelBody &p) {
-        Value flat = p.ivs[0];
-        for (int64_t i = 0; i <= n; ++i)
+        Value flat = p.ivs[0], inside = p.lt(p.ivs[1], p.scalars[n]);
+        for (int64_t i = 0; i <= n; ++i) {
           flat = p.add(p.mul(flat, p.scalars[n + i]), p.ivs[i + 1]);
+          inside = p.andi(inside, p.lt(p.ivs[i + 1], p.scalars[n + i]));
+        }
         SmallVector<Value> at{p.ivs[0], p.ivs[1]};
         Value zero = p.index(0);
         std::function<Value(int64_t, Value)> visit = [&](int64_t d,
@@ -262,7 +266,7 @@ static LogicalResult maxUnpool(NodeContext &c) {
                         })[0];
         };
         Value none = p.constant(elementType(p.b.getContext(), type), 0);
-        p.store(visit(0, none), p.ivs);
+        p.store(p.select(inside, visit(0, none), none), p.ivs);
       });
   return c.result(results[0]);
 }

@@ -1,4 +1,4 @@
-//===- Ops/Einsum.cpp - Einsum -----------------------------------------
+//===- Ops/Einsum.cpp - Einsum --------------------------------------------===//
 //
 // Part of the Isthmus project, under the Apache License v2.0 with LLVM
 // Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

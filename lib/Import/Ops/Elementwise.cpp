@@ -1,5 +1,4 @@
-//===- Ops/Elementwise.cpp - operators of one or more inputs of any type --
-//---===//
+//===- Ops/Elementwise.cpp - operators of one or more inputs of any type --===//
 //
 // Part of the Isthmus project, under the Apache License v2.0 with LLVM
 // Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
