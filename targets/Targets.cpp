@@ -5,7 +5,12 @@
 //
 //===----------------------------------------------------------------------===//
 #include "targets/Target.h"
+#include "targets/amd/AMD.h"
 #include "targets/cpu/CPU.h"
+#include "targets/intel/Intel.h"
+#include "targets/nvidia/NVIDIA.h"
+
+#include "llvm/ADT/STLExtras.h"
 
 using namespace isthmus;
 
@@ -14,21 +19,41 @@ llvm::ArrayRef<Target> isthmus::allTargets() {
   return targets;
 }
 
+llvm::ArrayRef<Target> isthmus::kernelTargets() {
+  static const Target targets[] = {nvidia::target(), amd::target(),
+                                   intel::target()};
+  return targets;
+}
+
+bool isthmus::isKernelTarget(llvm::StringRef spec) {
+  return llvm::any_of(kernelTargets(), [&](const Target &target) {
+    return spec.split(':').first == target.vendor;
+  });
+}
+
 const Target *isthmus::findTarget(llvm::StringRef spec, TargetInfo &info,
-                                  std::string &error) {
+                                  std::string &error, bool kernels) {
   auto [vendor, arch] = spec.split(':');
-  std::string known;
-  for (const Target &target : allTargets()) {
-    if (vendor == target.vendor) {
-      std::optional<TargetInfo> facts = target.parse(arch, error);
-      if (!facts)
-        return nullptr;
-      info = *facts;
-      return &target;
-    }
-    known += std::string(known.empty() ? "" : ", ") + target.vendor;
+  if (!kernels && isKernelTarget(spec)) {
+    error = "no model compiles for " + vendor.str() +
+            " yet: its code is made from single kernels in form(lanes) "
+            "(ist-kernel), which no plan makes; use --target=cpu:native";
+    return nullptr;
   }
-  error = "unknown target vendor '" + vendor.str() + "'; this build has: " +
-          known + " (istc --list-targets)";
+  std::string known;
+  for (llvm::ArrayRef<Target> targets : {allTargets(), kernelTargets()})
+    for (const Target &target : targets) {
+      if (vendor == target.vendor) {
+        std::optional<TargetInfo> facts = target.parse(arch, error);
+        if (!facts)
+          return nullptr;
+        info = *facts;
+        return &target;
+      }
+      if (kernels || !isKernelTarget(target.vendor))
+        known += std::string(known.empty() ? "" : ", ") + target.vendor;
+    }
+  error = "unknown target vendor '" + vendor.str() +
+          "'; this build has: " + known + " (istc --list-targets)";
   return nullptr;
 }

@@ -1,6 +1,8 @@
 """lit: the compiler's tests, FileCheck over the tools' output."""
 
 import os
+import shutil
+import subprocess
 
 import lit.formats
 
@@ -18,7 +20,25 @@ config.environment["PATH"] = os.pathsep.join(
 config.substitutions.append(("%python", config.python))
 config.substitutions.append(("%source_dir", config.source_dir))
 
+# The kernels that every target compiles.
+smoke = os.path.join(config.source_dir, "test", "Kernel", "smoke")
+lanes = [os.path.join(smoke, k + "_lanes.mlir") for k in ["silu", "softmax", "matmul", "gather"]]
+config.substitutions.append(("%smoke", smoke))
+config.substitutions.append(("%lanes", " ".join(lanes)))
+
 # A test that needs a tool says `// REQUIRES: istc`.
-for tool in ["ist-opt", "istc", "ist-run", "ist-info", "ist-bench"]:
+for tool in ["ist-opt", "ist-kernel", "istc", "ist-run", "ist-info", "ist-bench"]:
     if os.path.exists(os.path.join(config.build_dir, "bin", tool)):
         config.available_features.add(tool)
+
+# A ptxas that knows every chip we have a row for.
+ptxas = shutil.which("ptxas")
+if ptxas and "sm_100a" in subprocess.run([ptxas, "--help"], capture_output=True, text=True).stdout:
+    config.available_features.add("ptxas")
+
+# An OpenCL library with a CPU device that takes SPIR-V.
+if "ISTHMUS_OPENCL" in os.environ:
+    config.available_features.add("opencl")
+    for name in ["ISTHMUS_OPENCL", "OCL_ICD_FILENAMES", "LD_LIBRARY_PATH"]:
+        if name in os.environ:
+            config.environment[name] = os.environ[name]

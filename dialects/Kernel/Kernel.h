@@ -41,6 +41,9 @@ struct Binding {
 /// The memory space of workgroup memory, on every target.
 inline constexpr unsigned kWorkgroupSpace = 3;
 
+/// The memory space of a lane's own memory (memref.alloca), in form(lanes).
+inline constexpr unsigned kPrivateSpace = 5;
+
 } // namespace isthmus::kernel
 
 #define GET_ATTRDEF_CLASSES

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "dialects/Kernel/Kernel.h"
 
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/AffineMap.h"
@@ -246,6 +247,10 @@ LogicalResult FuncOp::verifyRegions() {
     auto type = dyn_cast<MemRefType>(getBinding(i).getType());
     if (!type)
       return emitOpError("binding ") << i << " must be a memref";
+    // Drivers pass an address and nothing else.
+    if (type.getMemorySpace() || !type.getLayout().isIdentity())
+      return emitOpError("binding ")
+             << i << " must be row-major and in no memory space";
     if (getAccess()[i] < 0 || getAccess()[i] > 2)
       return emitOpError("binding ") << i << " has an unknown access";
     if (int64_t(getDimsOf(i).size()) != int64_t(type.getNumDynamicDims()))
@@ -291,6 +296,17 @@ LogicalResult FuncOp::verifyRegions() {
         (tiledOnly && form == Form::lanes && !isa<RelayoutOp>(op)) ||
         (gridOnly && form == Form::tensor)) {
       op->emitOpError("is not allowed in form(") << stringifyForm(form) << ")";
+      return WalkResult::interrupt();
+    }
+    if (form == Form::lanes &&
+        isa<memref::AllocOp, memref::DeallocOp, memref::GetGlobalOp>(op)) {
+      op->emitOpError("is not allowed in form(lanes)");
+      return WalkResult::interrupt();
+    }
+    if (auto own = dyn_cast<memref::AllocaOp>(op);
+        own && form == Form::lanes &&
+        own.getType().getMemorySpaceAsInt() != kPrivateSpace) {
+      own.emitOpError("must be in memory space 5, a lane's own memory");
       return WalkResult::interrupt();
     }
     return WalkResult::advance();

@@ -27,7 +27,8 @@ def Kernel_FuncOp : Kernel_Op<"func", [IsolatedFromAbove, Symbol, AutomaticAlloc
       tiles as vectors, `scf.forall` for independent elements, uniform control
       flow, no lanes. `group` is optional: how many lanes it was planned for.
     * `form(lanes)`: one lane's program: `group` lanes a workgroup, lane ids,
-      barriers, memory space 3.
+      barriers, workgroup memory in space 3 (`kernel.alloc`), a lane's own
+      memory in space 5 (`memref.alloca`).
 
     ```mlir
     kernel.func @relu form(tiled) sizes(%n in 1..4096) in %x: memref<?xf32>{%n} align 16,

@@ -358,7 +358,7 @@ bool Compilation::run() {
     std::string error;
     const Target *target = findTarget(spec, info, error);
     if (!target)
-      return fail("IST-C0007", error);
+      return fail(isKernelTarget(spec) ? "IST-C0008" : "IST-C0007", error);
     if (!compileVariant(*target, info, manifest, codes))
       return false;
   }

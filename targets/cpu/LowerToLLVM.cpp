@@ -12,73 +12,17 @@
 //===----------------------------------------------------------------------===//
 #include "targets/cpu/CPU.h"
 
-#include "mlir/Conversion/AffineToStandard/AffineToStandard.h"
-#include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
-#include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
-#include "mlir/Conversion/FuncToLLVM/ConvertFuncToLLVMPass.h"
-#include "mlir/Conversion/IndexToLLVM/IndexToLLVM.h"
-#include "mlir/Conversion/MathToLLVM/MathToLLVM.h"
-#include "mlir/Conversion/MemRefToLLVM/MemRefToLLVM.h"
-#include "mlir/Conversion/Passes.h"
-#include "mlir/Conversion/ReconcileUnrealizedCasts/ReconcileUnrealizedCasts.h"
-#include "mlir/Conversion/SCFToControlFlow/SCFToControlFlow.h"
-#include "mlir/Conversion/UBToLLVM/UBToLLVM.h"
-#include "mlir/Conversion/VectorToLLVM/ConvertVectorToLLVMPass.h"
+#include "lib/Pipelines/KernelToLLVM.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-#include "mlir/Dialect/Math/IR/Math.h"
-#include "mlir/Dialect/Math/Transforms/Passes.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
-#include "mlir/Dialect/MemRef/Transforms/Passes.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/Dialect/SCF/Transforms/Passes.h"
-#include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/Pass/PassManager.h"
-#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
-#include "mlir/Transforms/Passes.h"
-#include "lib/Pipelines/ExpandMath.h"
 
 using namespace mlir;
 using namespace isthmus;
-
-/// The memref descriptor of a contiguous row-major buffer at `pointer`.
-static Value makeDescriptor(OpBuilder &b, Location loc, MemRefType type,
-                            Value pointer, ArrayRef<OpFoldResult> sizes) {
-  MLIRContext *ctx = b.getContext();
-  Type i64 = b.getI64Type(), ptr = LLVM::LLVMPointerType::get(ctx);
-  int64_t rank = type.getRank();
-  SmallVector<Type> fields = {ptr, ptr, i64};
-  if (rank) {
-    Type list = LLVM::LLVMArrayType::get(i64, rank);
-    fields.append({list, list});
-  }
-  Type structType = LLVM::LLVMStructType::getLiteral(ctx, fields);
-  Value d = LLVM::PoisonOp::create(b, loc, structType);
-  auto set = [&](Value v, ArrayRef<int64_t> at) {
-    d = LLVM::InsertValueOp::create(b, loc, d, v, at);
-  };
-  auto constant = [&](int64_t v) -> Value {
-    return LLVM::ConstantOp::create(b, loc, i64, b.getI64IntegerAttr(v));
-  };
-  set(pointer, {0});
-  set(pointer, {1});
-  set(constant(0), {2});
-  Value stride = constant(1);
-  for (int64_t i = rank - 1; i >= 0; --i) {
-    Value size;
-    if (auto attr = dyn_cast<Attribute>(sizes[i]))
-      size = constant(cast<IntegerAttr>(attr).getInt());
-    else
-      size = arith::IndexCastOp::create(b, loc, i64, cast<Value>(sizes[i]));
-    set(size, {3, i});
-    set(stride, {4, i});
-    if (i)
-      stride = LLVM::MulOp::create(b, loc, stride, size);
-  }
-  return UnrealizedConversionCastOp::create(b, loc, type, d).getResult(0);
-}
 
 /// kernel.func @k -> func @k.body (one workgroup) and func @k (the entry).
 static LogicalResult makeFunctions(ModuleOp module, KernelObject &object) {
@@ -112,17 +56,7 @@ static LogicalResult makeFunctions(ModuleOp module, KernelObject &object) {
   Block *entry = body.addEntryBlock();
   b.setInsertionPointToStart(entry);
   IRMapping map;
-  for (unsigned i = 0; i < sizes; ++i)
-    map.map(k.getSize(i), entry->getArgument(i));
-  for (unsigned i = 0; i < bindings; ++i) {
-    SmallVector<OpFoldResult> dims = k.getMixedSizesOf(i);
-    for (OpFoldResult &dim : dims)
-      if (auto v = dyn_cast<Value>(dim))
-        dim = map.lookup(v);
-    map.map(k.getBinding(i),
-            makeDescriptor(b, loc, cast<MemRefType>(k.getBinding(i).getType()),
-                           entry->getArgument(sizes + i), dims));
-  }
+  mapArguments(b, k, entry->getArguments(), map);
   Value errorWord = entry->getArgument(sizes + bindings);
   Value group = entry->getArgument(sizes + bindings + 1);
   for (Operation &op : k.getBody().front().without_terminator())
@@ -140,18 +74,8 @@ static LogicalResult makeFunctions(ModuleOp module, KernelObject &object) {
     if (isa<kernel::GroupIdOp>(op)) {
       op->getResult(0).replaceAllUsesWith(group);
     } else if (auto fail = dyn_cast<kernel::FailIfOp>(op)) {
-      std::string message = fail.getMessage().str();
-      auto it = llvm::find(object.errors, message);
-      int64_t code = it - object.errors.begin() + 1;
-      if (it == object.errors.end())
-        object.errors.push_back(message);
-      object.usesErrorWord = true;
-      auto branch = scf::IfOp::create(b, op->getLoc(), fail.getCondition(),
-                                      /*withElseRegion=*/false);
-      b.setInsertionPointToStart(&branch.getThenRegion().front());
-      Value value = LLVM::ConstantOp::create(b, op->getLoc(), b.getI32Type(),
-                                             b.getI32IntegerAttr(code));
-      LLVM::StoreOp::create(b, op->getLoc(), value, errorWord);
+      lowerFailIf(fail, errorWord, object);
+      continue;
     } else if (isa<kernel::AllocOp>(op)) {
       auto type = cast<MemRefType>(op->getResult(0).getType());
       b.setInsertionPointToStart(entry);
@@ -213,25 +137,7 @@ LogicalResult cpu::lowerToLLVM(ModuleOp module, const TargetInfo &info,
   if (failed(makeFunctions(module, object)))
     return failure();
   PassManager pm(module.getContext());
-  pm.addNestedPass<func::FuncOp>(createForallToForLoopPass());
-  pm.addPass(createExpandMathPass());
-  pm.addPass(createCanonicalizerPass());
-  pm.addPass(createCSEPass());
-  pm.addPass(memref::createExpandStridedMetadataPass());
-  pm.addPass(createLowerAffinePass());
-  pm.addPass(createConvertVectorToLLVMPass());
-  pm.addPass(createSCFToControlFlowPass());
-  pm.addPass(createConvertMathToLLVMPass());
-  arith::ArithExpandOpsPassOptions expand;
-  expand.includeBf16 = true;
-  pm.addPass(arith::createArithExpandOpsPass(expand));
-  pm.addPass(createArithToLLVMConversionPass());
-  pm.addPass(createConvertIndexToLLVMPass());
-  pm.addPass(createFinalizeMemRefToLLVMConversionPass());
-  pm.addPass(createConvertFuncToLLVMPass());
-  pm.addPass(createConvertControlFlowToLLVMPass());
-  pm.addPass(createUBToLLVMConversionPass());
-  pm.addPass(createReconcileUnrealizedCastsPass());
+  addPassesToLLVM(pm, info);
   if (failed(pm.run(module)))
     return failure();
   for (auto f : module.getOps<LLVM::LLVMFuncOp>())

@@ -376,6 +376,41 @@ kernel.func @f form(tiled) grid(#g) {
 
 // -----
 
+// --- memory -----------------------------------------------------------------
+
+#g = affine_map<() -> (1)>
+// expected-error@+1 {{binding 0 must be row-major and in no memory space}}
+kernel.func @f form(tiled) in %x: memref<4xf32, 3> grid(#g) {
+  kernel.return
+}
+
+// -----
+
+// expected-error@+1 {{binding 0 must be row-major and in no memory space}}
+kernel.func @f form(tensor) in %x: memref<4x4xf32, strided<[1, 4]>> {
+  kernel.return
+}
+
+// -----
+
+#g = affine_map<() -> (1)>
+kernel.func @f form(lanes) grid(#g) group 32 {
+  // expected-error@+1 {{must be in memory space 5, a lane's own memory}}
+  %m = memref.alloca() : memref<4xf32>
+  kernel.return
+}
+
+// -----
+
+#g = affine_map<() -> (1)>
+kernel.func @f form(lanes) grid(#g) group 32 {
+  // expected-error@+1 {{is not allowed in form(lanes)}}
+  %m = memref.alloc() : memref<4xf32>
+  kernel.return
+}
+
+// -----
+
 // --- tiles ----------------------------------------------------------------------
 
 #g = affine_map<() -> (1)>

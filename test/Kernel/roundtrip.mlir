@@ -76,6 +76,8 @@ kernel.func @lanes form(lanes) grid(#g0) group 32 {
   %l = kernel.lane_id
   // CHECK: kernel.barrier
   kernel.barrier
+  // CHECK: memref.alloca() : memref<4xf32, 5>
+  %m = memref.alloca() : memref<4xf32, 5>
   %v = arith.constant dense<1.0> : vector<4x4xf32>
   // CHECK: kernel.relayout
   %r = kernel.relayout %v from #from to #to : vector<4x4xf32>

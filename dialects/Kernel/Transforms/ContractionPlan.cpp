@@ -123,6 +123,11 @@ static std::string classify(linalg::LinalgOp op, Dims &dims) {
   return "";
 }
 
+bool kernel::isMatrixProduct(linalg::LinalgOp op) {
+  Dims dims;
+  return classify(op, dims).empty();
+}
+
 /// The panel width of a packed B, or 0.
 static int64_t panelOf(linalg::LinalgOp op) {
   auto pair = dyn_cast<AffineBinaryOpExpr>(

@@ -21,6 +21,10 @@ std::string planContraction(FuncOp kernel, const TargetInfo &info);
 std::string planConv(FuncOp kernel, const TargetInfo &info);
 std::string planLoops(FuncOp kernel, const TargetInfo &info, bool serial);
 
+/// A sum of products of two f32 tensors as planContraction takes it, its right
+/// operand packed or not.
+bool isMatrixProduct(mlir::linalg::LinalgOp op);
+
 /// The register tile of a matrix product of `m` rows (unknown if dynamic).
 struct ContractionTile {
   int64_t rows, vectors, lanes;

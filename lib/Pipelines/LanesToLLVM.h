@@ -1,0 +1,58 @@
+//===- LanesToLLVM.h - form(lanes) to the LLVM dialect ----------*- C++ -*-===//
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// One lowering for every SIMT vendor. What differs between them is a record of
+// names and numbers.
+//
+//===----------------------------------------------------------------------===//
+#ifndef ISTHMUS_LIB_PIPELINES_LANESTOLLVM_H
+#define ISTHMUS_LIB_PIPELINES_LANESTOLLVM_H
+
+#include "targets/Target.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+
+#include <optional>
+
+namespace isthmus {
+
+/// What a vendor calls one of our ops: an LLVM intrinsic (its name begins with
+/// "llvm.") or a function that the vendor's loader defines.
+struct LanesCall {
+  const char *name;
+  unsigned bits;                   // of the integer it returns; 0: nothing
+  std::optional<int32_t> argument; // one i32 constant, or none
+};
+
+/// How a vendor says what form(lanes) says.
+struct LanesFacts {
+  mlir::LLVM::CConv kernelConvention; // of the kernel
+  mlir::LLVM::CConv callConvention;   // of LanesCall functions
+  LanesCall groupId, laneId, barrier;
+  /// The synchronization scope of fences around the barrier, and the memory
+  /// they order; null where the barrier itself orders workgroup memory.
+  const char *fenceScope, *fenceMemory;
+  /// The LLVM address space of memory space 5, a lane's own.
+  unsigned privateSpace;
+  /// bf16 is a type of the assembler's; else it travels as i16.
+  bool bf16;
+  /// LLVM function attributes of the kernel; "{group}" becomes the group size.
+  llvm::ArrayRef<std::pair<const char *, const char *>> attributes;
+};
+
+/// Rewrites the one kernel.func in `module`, form(lanes), into an LLVM function
+/// of its name: sizes as i64 by value, then bindings as pointers to space 1,
+/// then, if it can fail, the error word. Workgroup memory becomes globals in
+/// space 3.
+mlir::LogicalResult lowerLanesToLLVM(mlir::ModuleOp module,
+                                     const TargetInfo &info,
+                                     const LanesFacts &facts,
+                                     KernelObject &object);
+
+} // namespace isthmus
+
+#endif // ISTHMUS_LIB_PIPELINES_LANESTOLLVM_H

@@ -1,0 +1,118 @@
+//===- AMD.cpp - the amd target: HSA code objects -------------------------===//
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "targets/amd/AMD.h"
+#include "targets/Emit.h"
+
+using namespace isthmus;
+using mlir::LLVM::cconv::CConv;
+
+namespace {
+struct Row {
+  const char *arch;
+  unsigned wave, ldsBytes;
+};
+} // namespace
+
+static const Row rows[] = {{"gfx90a", 64, 64 << 10},
+                           {"gfx942", 64, 64 << 10},
+                           {"gfx950", 64, 160 << 10},
+                           {"gfx1100", 32, 64 << 10},
+                           {"gfx1201", 32, 64 << 10}};
+
+// Nothing of the dispatch is read but the ids of the workgroup and the lane,
+// so the argument blob ends with our last argument.
+static const std::pair<const char *, const char *> attributes[] = {
+    {"amdgpu-flat-work-group-size", "{group},{group}"},
+    {"uniform-work-group-size", "true"},
+    {"amdgpu-no-workitem-id-y", ""},
+    {"amdgpu-no-workitem-id-z", ""},
+    {"amdgpu-no-workgroup-id-y", ""},
+    {"amdgpu-no-workgroup-id-z", ""},
+    {"amdgpu-no-dispatch-ptr", ""},
+    {"amdgpu-no-dispatch-id", ""},
+    {"amdgpu-no-queue-ptr", ""},
+    {"amdgpu-no-implicitarg-ptr", ""},
+    {"amdgpu-no-hostcall-ptr", ""},
+    {"amdgpu-no-heap-ptr", ""},
+    {"amdgpu-no-default-queue", ""},
+    {"amdgpu-no-completion-action", ""},
+    {"amdgpu-no-multigrid-sync-arg", ""},
+    {"amdgpu-no-lds-kernel-id", ""}};
+
+static const LanesFacts facts = {
+    CConv::AMDGPU_KERNEL,
+    CConv::C,
+    {"llvm.amdgcn.workgroup.id.x", 32, std::nullopt},
+    {"llvm.amdgcn.workitem.id.x", 32, std::nullopt},
+    {"llvm.amdgcn.s.barrier", 0, std::nullopt},
+    /*fenceScope=*/"workgroup",
+    /*fenceMemory=*/"local",
+    /*privateSpace=*/5,
+    /*bf16=*/true,
+    attributes};
+
+// v5: ROCm 5.4 and later load it; v6 needs 6.3.
+static constexpr int kCodeObjectVersion = 500;
+
+static std::optional<TargetInfo> parse(llvm::StringRef arch,
+                                       std::string &error) {
+  for (const Row &row : rows) {
+    if (arch != row.arch)
+      continue;
+    TargetInfo info;
+    info.name = std::string("amd:") + row.arch;
+    info.form = kernel::Form::lanes;
+    info.triple = "amdgcn-amd-amdhsa";
+    info.cpu = row.arch;
+    info.subgroup = row.wave;
+    info.maxGroup = 1024;
+    info.workgroupBytes = row.ldsBytes;
+    info.requires_ = {{"amd.arch", row.arch}};
+    return info;
+  }
+  error = "unknown amd chip '" + arch.str() + "'; known:";
+  for (const Row &row : rows)
+    error += std::string(" ") + row.arch;
+  return std::nullopt;
+}
+
+static std::vector<std::string> list() {
+  std::vector<std::string> names;
+  for (const Row &row : rows)
+    names.push_back(row.arch);
+  return names;
+}
+
+static mlir::FailureOr<KernelObject> compile(mlir::ModuleOp module,
+                                             const TargetInfo &info) {
+  KernelObject object;
+  std::string error;
+  llvm::LLVMContext context;
+  std::unique_ptr<llvm::TargetMachine> machine = makeMachine(info, error);
+  if (!machine)
+    return mlir::emitError(module.getLoc(), error);
+  auto code = makeLanesModule(module, info, facts, *machine, context, object);
+  if (failed(code))
+    return mlir::failure();
+  (*code)->addModuleFlag(llvm::Module::Error, "amdhsa_code_object_version",
+                         kCodeObjectVersion);
+  emitFile(**code, *machine, llvm::CodeGenFileType::ObjectFile, object.bytes);
+  return object;
+}
+
+/// One shared object. Each kernel brings a metadata note of its own; AMD's
+/// loader (comgr) joins them.
+static mlir::FailureOr<llvm::SmallVector<char, 0>>
+link(llvm::ArrayRef<KernelObject> objects, const TargetInfo &,
+     std::string &error) {
+  return linkElf(objects, {"-shared"}, error);
+}
+
+Target amd::target() {
+  return {"amd",  "AMD GPUs, as HSA code objects", parse, list, compile, link,
+          "hsaco"};
+}

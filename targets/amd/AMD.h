@@ -1,0 +1,18 @@
+//===- AMD.h - the amd target -----------------------------------*- C++ -*-===//
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef ISTHMUS_TARGETS_AMD_AMD_H
+#define ISTHMUS_TARGETS_AMD_AMD_H
+
+#include "targets/Target.h"
+
+namespace isthmus::amd {
+
+Target target();
+
+} // namespace isthmus::amd
+
+#endif // ISTHMUS_TARGETS_AMD_AMD_H

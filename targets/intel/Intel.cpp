@@ -1,0 +1,115 @@
+//===- Intel.cpp - the intel target: SPIR-V -------------------------------===//
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "targets/intel/Intel.h"
+#include "targets/Emit.h"
+
+#include "llvm/Bitcode/BitcodeReader.h"
+#include "llvm/Bitcode/BitcodeWriter.h"
+#include "llvm/Linker/Linker.h"
+
+using namespace isthmus;
+using mlir::LLVM::cconv::CConv;
+
+namespace {
+struct Row {
+  const char *arch, *triple;
+};
+} // namespace
+
+// The version is in the triple: without one, LLVM makes 1.4, which OpenCL 2
+// does not take.
+static const Row rows[] = {{"spirv64", "spirv64v1.2-unknown-unknown"}};
+
+// OpenCL's names; LLVM's SPIR-V backend turns them into built-ins.
+static const LanesFacts facts = {CConv::SPIR_KERNEL,
+                                 CConv::SPIR_FUNC,
+                                 {"_Z12get_group_idj", 64, 0},
+                                 {"_Z12get_local_idj", 64, 0},
+                                 {"_Z7barrierj", 0, 1}, // 1: workgroup memory
+                                 /*fenceScope=*/nullptr,
+                                 /*fenceMemory=*/nullptr,
+                                 /*privateSpace=*/0,
+                                 /*bf16=*/false, // would need SPV_KHR_bfloat16
+                                 /*attributes=*/{}};
+
+static std::optional<TargetInfo> parse(llvm::StringRef arch,
+                                       std::string &error) {
+  for (const Row &row : rows) {
+    if (arch != row.arch)
+      continue;
+    TargetInfo info;
+    info.name = std::string("intel:") + row.arch;
+    info.form = kernel::Form::lanes;
+    info.triple = row.triple;
+    info.maxGroup = 256; // the least of any device since 2015
+    info.workgroupBytes = 64 << 10;
+    info.requires_ = {{"intel.arch", row.arch}};
+    return info;
+  }
+  error = "unknown intel chip '" + arch.str() + "'; known:";
+  for (const Row &row : rows)
+    error += std::string(" ") + row.arch;
+  return std::nullopt;
+}
+
+static std::vector<std::string> list() {
+  std::vector<std::string> names;
+  for (const Row &row : rows)
+    names.push_back(row.arch);
+  return names;
+}
+
+/// The kernel as LLVM bitcode: SPIR-V modules have no linker of LLVM's.
+static mlir::FailureOr<KernelObject> compile(mlir::ModuleOp module,
+                                             const TargetInfo &info) {
+  KernelObject object;
+  std::string error;
+  llvm::LLVMContext context;
+  std::unique_ptr<llvm::TargetMachine> machine = makeMachine(info, error);
+  if (!machine)
+    return mlir::emitError(module.getLoc(), error);
+  auto code = makeLanesModule(module, info, facts, *machine, context, object);
+  if (failed(code))
+    return mlir::failure();
+  llvm::raw_svector_ostream stream(object.bytes);
+  llvm::WriteBitcodeToFile(**code, stream);
+  return object;
+}
+
+static mlir::FailureOr<llvm::SmallVector<char, 0>>
+link(llvm::ArrayRef<KernelObject> objects, const TargetInfo &info,
+     std::string &error) {
+  std::unique_ptr<llvm::TargetMachine> machine = makeMachine(info, error);
+  if (!machine)
+    return mlir::failure();
+  llvm::LLVMContext context;
+  llvm::Module all("kernels", context);
+  all.setTargetTriple(machine->getTargetTriple());
+  all.setDataLayout(machine->createDataLayout());
+  for (const KernelObject &object : objects) {
+    auto code = llvm::parseBitcodeFile(
+        {{object.bytes.data(), object.bytes.size()}, object.name}, context);
+    if (!code) {
+      error = llvm::toString(code.takeError());
+      return mlir::failure();
+    }
+    if (llvm::Linker::linkModules(all, std::move(*code))) {
+      error = "linking the kernels failed at " + object.name;
+      return mlir::failure();
+    }
+  }
+  llvm::SmallVector<char, 0> bytes;
+  emitFile(all, *machine, llvm::CodeGenFileType::ObjectFile, bytes);
+  return bytes;
+}
+
+Target intel::target() {
+  return {"intel", "Intel GPUs and OpenCL devices, as SPIR-V",
+          parse,   list,
+          compile, link,
+          "spirv"};
+}

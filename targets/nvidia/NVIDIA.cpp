@@ -1,0 +1,110 @@
+//===- NVIDIA.cpp - the nvidia target: PTX text ---------------------------===//
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "targets/nvidia/NVIDIA.h"
+#include "targets/Emit.h"
+
+using namespace isthmus;
+using mlir::LLVM::cconv::CConv;
+
+namespace {
+struct Row {
+  const char *arch, *features;
+};
+} // namespace
+
+// PTX versions: the first that knows the chip, so that old drivers take it.
+static const Row rows[] = {{"sm_80", "+ptx70"},
+                           {"sm_86", "+ptx71"},
+                           {"sm_89", "+ptx78"},
+                           {"sm_90a", "+ptx80"},
+                           {"sm_100a", "+ptx86"}};
+
+static const std::pair<const char *, const char *> attributes[] = {
+    {"nvvm.reqntid", "{group}"}};
+
+static const LanesFacts facts = {
+    CConv::PTX_Kernel,
+    CConv::C,
+    {"llvm.nvvm.read.ptx.sreg.ctaid.x", 32, std::nullopt},
+    {"llvm.nvvm.read.ptx.sreg.tid.x", 32, std::nullopt},
+    {"llvm.nvvm.barrier.cta.sync.aligned.all", 0, 0},
+    /*fenceScope=*/nullptr,
+    /*fenceMemory=*/nullptr,
+    /*privateSpace=*/0,
+    /*bf16=*/true,
+    attributes};
+
+static std::optional<TargetInfo> parse(llvm::StringRef arch,
+                                       std::string &error) {
+  for (const Row &row : rows) {
+    if (arch != row.arch)
+      continue;
+    TargetInfo info;
+    info.name = std::string("nvidia:") + row.arch;
+    info.form = kernel::Form::lanes;
+    info.triple = "nvptx64-nvidia-cuda";
+    info.cpu = row.arch;
+    info.features = row.features;
+    info.maxGroup = 1024;
+    // Static .shared; chips have more for kernels that size it at launch.
+    info.workgroupBytes = 48 << 10;
+    info.requires_ = {{"nvidia.arch", row.arch}};
+    return info;
+  }
+  error = "unknown nvidia chip '" + arch.str() + "'; known:";
+  for (const Row &row : rows)
+    error += std::string(" ") + row.arch;
+  return std::nullopt;
+}
+
+static std::vector<std::string> list() {
+  std::vector<std::string> names;
+  for (const Row &row : rows)
+    names.push_back(row.arch);
+  return names;
+}
+
+static mlir::FailureOr<KernelObject> compile(mlir::ModuleOp module,
+                                             const TargetInfo &info) {
+  mlir::Location loc = module.getLoc();
+  KernelObject object;
+  std::string error;
+  llvm::LLVMContext context;
+  std::unique_ptr<llvm::TargetMachine> machine = makeMachine(info, error);
+  if (!machine)
+    return mlir::emitError(loc, error);
+  auto code = makeLanesModule(module, info, facts, *machine, context, object);
+  if (failed(code))
+    return mlir::failure();
+  emitFile(**code, *machine, llvm::CodeGenFileType::AssemblyFile, object.bytes);
+  // Code generation may still have asked for a library function.
+  llvm::StringRef text(object.bytes.data(), object.bytes.size());
+  if (size_t at = text.find(".extern"); at != llvm::StringRef::npos)
+    return mlir::emitError(loc, "kernel '")
+           << object.name << "' needs a library: "
+           << text.substr(at).take_until([](char c) { return c == '\n'; });
+  return object;
+}
+
+/// One PTX module: the first one's header, then all bodies. The names in a
+/// kernel's body begin with the kernel's.
+static mlir::FailureOr<llvm::SmallVector<char, 0>>
+link(llvm::ArrayRef<KernelObject> objects, const TargetInfo &, std::string &) {
+  llvm::SmallVector<char, 0> all;
+  for (const KernelObject &object : objects) {
+    llvm::StringRef text(object.bytes.data(), object.bytes.size());
+    llvm::StringRef header = ".address_size 64\n";
+    if (!all.empty())
+      text = text.substr(text.find(header) + header.size());
+    all.append(text.begin(), text.end());
+  }
+  return all;
+}
+
+Target nvidia::target() {
+  return {"nvidia", "NVIDIA GPUs, as PTX", parse, list, compile, link, "ptx"};
+}
