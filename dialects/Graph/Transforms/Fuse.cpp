@@ -7,6 +7,7 @@
 #include "dialects/Graph/Transforms/Fuse.h"
 
 #include "dialects/Graph/Graph.h"
+#include "dialects/Kernel/Transforms/Plans.h"
 #include "dialects/Kernel/Transforms/VectorBody.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -32,7 +33,8 @@ static int64_t bodyCost(linalg::LinalgOp op) {
 
 static bool isContraction(Operation *op) {
   auto generic = dyn_cast<linalg::LinalgOp>(op);
-  return generic && linalg::isaContractionOpInterface(generic);
+  return generic && (linalg::isaContractionOpInterface(generic) ||
+                     kernel::isMatrixProduct(generic));
 }
 
 static bool shouldFuse(OpOperand *use) {

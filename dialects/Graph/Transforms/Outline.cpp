@@ -10,6 +10,7 @@
 #include "dialects/Graph/Transforms/Fuse.h"
 #include "dialects/Hal/Hal.h"
 #include "dialects/Kernel/Kernel.h"
+#include "dialects/Kernel/Transforms/Plans.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -166,7 +167,8 @@ static std::string labelOf(Operation *op) {
   if (auto parallel = dyn_cast<graph::ParallelOp>(op))
     return parallel.getOp().str();
   if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op)) {
-    if (linalg::isaContractionOpInterface(linalgOp))
+    if (linalg::isaContractionOpInterface(linalgOp) ||
+        kernel::isMatrixProduct(linalgOp))
       return "contraction";
     return linalgOp.getNumReductionLoops() ? "reduction" : "elementwise";
   }
