@@ -136,9 +136,12 @@ static LogicalResult topK(NodeContext &c) {
   if (c.opset < 10) {
     k = c.idx.constant(c.intAttr("k", -1));
   } else {
-    if (!c.has(1) || c.in(1).count() != 1)
-      return c.invalid("k must be one integer");
-    auto ints = c.hostInts(1);
+    if (!c.has(1) || c.in(1).rank() > 1 || c.in(1).count().value_or(1) != 1 ||
+        failed(c.check(c.idx.eq(c.idx.product(c.in(1).sizes),
+                                c.idx.constant(1)),
+                       "k has more than one element")))
+      return c.failed ? failure() : c.invalid("k must be one integer");
+    auto ints = c.hostInts(*reshape(c, c.in(1), {}), "k");
     if (failed(ints))
       return failure();
     k = (*ints)[0];
@@ -402,9 +405,12 @@ static LogicalResult reverseSequence(NodeContext &c) {
 static LogicalResult nonMaxSuppression(NodeContext &c) {
   ImportValue &boxes = c.in(0), &scores = c.in(1);
   if (boxes.dtype != DType::f32 || scores.dtype != DType::f32 ||
-      boxes.rank() != 3 || scores.rank() != 3 || boxes.dim(2) != 4)
+      boxes.rank() != 3 || scores.rank() != 3)
     return c.invalid("boxes must be batches x n x 4 and scores batches x "
                      "classes x n, of f32");
+  if (failed(c.check(c.idx.eq(boxes.sizes[2], c.idx.constant(4)),
+                     "a box must have 4 coordinates")))
+    return failure();
   for (auto [i, j] : {std::pair(0, 0), std::pair(1, 2)})
     if (failed(c.check(c.idx.eq(boxes.sizes[i], scores.sizes[j]),
                        "boxes and scores do not fit")))
