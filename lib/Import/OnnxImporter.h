@@ -49,6 +49,10 @@ importOnnx(llvm::StringRef path, mlir::MLIRContext &context,
            const OnnxImportOptions &options,
            llvm::SmallVectorImpl<ImportDiagnostic> &diags);
 
+/// The names of the operators that are known, sorted; those of other domains
+/// than ONNX's own as domain.name. Thread-safe.
+std::vector<std::string> listOnnxOperators();
+
 } // namespace isthmus
 
 #endif // ISTHMUS_LIB_IMPORT_ONNXIMPORTER_H

@@ -5,6 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Import/Registry.h"
+#include "lib/Import/OnnxImporter.h"
+
+#include <algorithm>
 
 using namespace isthmus;
 
@@ -88,6 +91,20 @@ void Registry::add(llvm::StringRef op, int minInputs, OpHandler handler,
 void Registry::takesLists(llvm::StringRef op, llvm::StringRef domain) {
   for (OpEntry &entry : entries[key(domain, op)])
     entry.takesLists = true;
+}
+
+std::vector<std::string> Registry::names() const {
+  std::vector<std::string> list;
+  for (const auto &entry : entries) {
+    auto [domain, op] = entry.getKey().split(':');
+    list.push_back(domain.empty() ? op.str() : (domain + "." + op).str());
+  }
+  std::sort(list.begin(), list.end());
+  return list;
+}
+
+std::vector<std::string> isthmus::listOnnxOperators() {
+  return Registry::get().names();
 }
 
 const OpEntry *Registry::find(llvm::StringRef domain, llvm::StringRef op,

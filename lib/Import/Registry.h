@@ -14,6 +14,8 @@
 #include "llvm/ADT/Twine.h"
 
 #include <limits>
+#include <string>
+#include <vector>
 
 namespace isthmus {
 
@@ -46,6 +48,9 @@ public:
   /// but not at this opset.
   const OpEntry *find(llvm::StringRef domain, llvm::StringRef op, int64_t opset,
                       bool &otherOpset) const;
+
+  /// Every "Relu" or "com.microsoft.FastGelu", sorted.
+  std::vector<std::string> names() const;
 
 private:
   llvm::StringMap<llvm::SmallVector<OpEntry, 1>> entries; // "domain:op"

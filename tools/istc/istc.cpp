@@ -4,7 +4,9 @@
 // Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
+#include "lib/Import/OnnxImporter.h"
 #include "lib/Pipelines/Compiler.h"
+#include "lib/Support/Diagnostics.h"
 #include "targets/Target.h"
 
 #include "llvm/Support/InitLLVM.h"
@@ -100,7 +102,8 @@ int main(int argc, char **argv) {
   CompileOptions options;
   std::vector<std::string> shapes;
   std::string emit = "artifact", batch;
-  bool list = false;
+  bool list = false, listOps = false;
+  std::string explain;
   int level = 2;
   app.add_option("model", options.input, "the model, an .onnx file");
   app.add_option("-o,--output", options.output, "the artifact to write");
@@ -114,6 +117,8 @@ int main(int argc, char **argv) {
   app.add_option("--dump-dir", options.dumpDir, "write every stage there");
   app.add_flag("--remarks", options.remarks, "print each kernel's plans");
   app.add_flag("--list-targets", list, "print the targets and exit");
+  app.add_flag("--list-ops", listOps, "print the operators and exit");
+  app.add_option("--explain", explain, "say what a message's code means");
   app.add_option("--test-refuse-plans", options.refuseEvery,
                  "refuse every k-th plan, to test the ladder");
   app.add_option("--batch", batch,
@@ -126,6 +131,22 @@ int main(int argc, char **argv) {
       for (const std::string &arch : target.list())
         std::cout << "  " << target.vendor << ":" << arch << "\n";
     }
+    return 0;
+  }
+  if (listOps) {
+    for (const std::string &name : listOnnxOperators())
+      std::cout << name << "\n";
+    return 0;
+  }
+  if (!explain.empty()) {
+    const DiagnosticKind *kind = findDiagnostic(explain.c_str());
+    if (!kind) {
+      std::cerr << "error: IST-T0010: no message has the code " << explain
+                << "; codes look like IST-I0101\n";
+      return 1;
+    }
+    std::cout << kind->code << ": " << kind->title << "\n\n" << kind->text
+              << "\n";
     return 0;
   }
   options.fuse = level > 0;
