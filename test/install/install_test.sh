@@ -1,0 +1,14 @@
+#!/bin/sh
+# Installs the runtime from the build folder $1 and builds and runs a C program
+# against what was installed.
+set -e
+here=$(cd "$(dirname "$0")" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cmake --install "$1" --prefix "$work/root" >/dev/null
+cmake -S "$here" -B "$work/build" -DCMAKE_PREFIX_PATH="$work/root" >/dev/null
+cmake --build "$work/build" >/dev/null
+"$work/build/user"
+for tool in ist-run ist-info ist-bench; do
+  "$work/root/bin/$tool" --help >/dev/null
+done
