@@ -88,8 +88,12 @@ static FailureOr<ImportValue *> withPast(NodeContext &c, ImportValue &past,
       failed(c.check(c.idx.eq(past.sizes[3], now.dim()),
                      "the past has another head size")))
     return failure();
-  Sizes sizes = past.sizes;
-  sizes[2] = c.idx.add(past.sizes[2], now.sequence());
+  Sizes sizes{now.batch(), now.heads(),
+              c.idx.add(past.sizes[2], now.sequence()), now.dim()};
+  // What either of them knows.
+  for (int i : {0, 1, 3})
+    if (IndexMath::known(past.sizes[i]))
+      sizes[i] = past.sizes[i];
   if (IndexMath::known(past.sizes[2]) == 0 && !now.sequenceFirst)
     return now.value;
   ImportValue *ins[] = {&past, now.value};
@@ -158,12 +162,7 @@ attend(NodeContext &c, AttentionPlan plan) {
   OpFoldResult batch = plan.q.batch(), heads = plan.q.heads(),
                rows = plan.q.sequence(), columns = plan.k.sequence(),
                dim = plan.q.dim(), dimV = plan.v.dim();
-  if (!(plan.scale > 0) && !IndexMath::known(dim))
-    return failure(failed(c.unsupported("a symbolic head size",
-                                        "give it a fixed size with --shape")));
-  double scale = plan.scale;
-  if (scale == 0)
-    scale = 1 / std::sqrt(double(std::max<int64_t>(*IndexMath::known(dim), 1)));
+  FloatSize dimSize(c, dim);
 
   MLIRContext *context = c.b.getContext();
   auto d = [&](unsigned i) { return getAffineDimExpr(i, context); };
@@ -206,7 +205,14 @@ attend(NodeContext &c, AttentionPlan plan) {
   Sizes shape{batch, heads, rows, columns};
   scores = reshape(c, *scores, shape);
 
-  auto scaled = [&](FloatOps &f, Value v) { return f.mulf(v, f.k(scale)); };
+  auto scaled = [&](FloatOps &f, Value v) {
+    double scale = plan.scale;
+    if (auto n = IndexMath::known(dim); n && scale == 0)
+      scale = 1 / std::sqrt(double(std::max<int64_t>(*n, 1)));
+    if (scale != 0)
+      return f.mulf(v, f.k(scale));
+    return f.divf(v, f.sqrt(dimSize.in(f)));
+  };
   auto capped = [&](FloatOps &f, Value v) {
     if (plan.softcap > 0)
       v = f.mulf(f.tanh(f.divf(v, f.k(plan.softcap))), f.k(plan.softcap));
@@ -760,8 +766,11 @@ static LogicalResult linearAttention(NodeContext &c) {
   for (ImportValue *x : {decay, beta}) {
     if (!x)
       continue;
-    if (x->rank() != 3 || !isFloat(x->dtype) || !x->dim(2))
+    if (x->rank() != 3 || !isFloat(x->dtype))
       return c.invalid("decay and beta must have rank 3");
+    if (!x->dim(2))
+      return c.unsupported("a symbolic last dim of decay or beta",
+                           "give it a fixed size with --shape");
     if (failed(same(x->sizes[0], batch)) || failed(same(x->sizes[1], steps)))
       return failure();
   }
@@ -773,12 +782,6 @@ static LogicalResult linearAttention(NodeContext &c) {
   if (beta && beta->dim(2) != 1 && beta->dim(2) != kvHeads)
     return c.invalid("beta must have one number or one per head");
   double scale = c.floatAttr("scale", 0);
-  if (scale == 0) {
-    if (!IndexMath::known(dk))
-      return c.unsupported("a symbolic head size",
-                           "give it a fixed size with --shape");
-    scale = 1 / std::sqrt(double(std::max<int64_t>(*IndexMath::known(dk), 1)));
-  }
   DType wide = type == DType::f64 ? DType::f64 : DType::f32;
   SmallVector<ImportValue *> ins{q->value, k->value, v->value};
   auto add = [&](ImportValue *x) {
@@ -847,7 +850,9 @@ static LogicalResult linearAttention(NodeContext &c) {
               });
           for (int64_t g = 0; g < group; ++g) {
             Value head = p.add(p.mul(h, p.index(group)), p.index(g));
-            p.store(f.cast(f.mulf(sums[g], f.k(scale)), wide, type),
+            Value factor = scale != 0 ? f.k(scale)
+                                      : f.divf(f.k(1), f.sqrt(f.fromInt(rows)));
+            p.store(f.cast(f.mulf(sums[g], factor), wide, type),
                     {b, t, head, column});
           }
         });

@@ -394,6 +394,17 @@ static OpFoldResult scaledSize(NodeContext &c, OpFoldResult size,
                    c.idx.constant(int64_t(1) << -exponent));
 }
 
+/// Diagnoses a vector that has not one number for each of `n`.
+static LogicalResult needsLength(NodeContext &c, ImportValue &v, int64_t n,
+                                 StringRef what) {
+  if (v.rank() == 1 && !v.count())
+    return c.unsupported(what + " of a symbolic length",
+                         "give it a fixed size with --shape");
+  if (v.rank() != 1 || v.count() != n)
+    return c.invalid(what + " has the wrong length");
+  return success();
+}
+
 static LogicalResult resizeBy(NodeContext &c, ResizePlan plan,
                               ArrayRef<int64_t> axes, ImportValue *scales,
                               std::optional<SmallVector<double>> numbers,
@@ -405,9 +416,10 @@ static LogicalResult resizeBy(NodeContext &c, ResizePlan plan,
   std::optional<double> common; // the one scale of a policy
   ImportValue *device = nullptr;
   if (wantedSizes) {
-    if (!isInteger(wantedSizes->dtype) || wantedSizes->rank() != 1 ||
-        wantedSizes->count() != n)
-      return c.invalid("sizes must have a number for each axis");
+    if (!isInteger(wantedSizes->dtype))
+      return c.invalid("sizes must hold integers");
+    if (failed(needsLength(c, *wantedSizes, n, "sizes")))
+      return failure();
     Sizes wanted;
     bool known = true;
     for (int64_t i = 0; i < n; ++i) {
@@ -471,8 +483,10 @@ static LogicalResult resizeBy(NodeContext &c, ResizePlan plan,
       outs.push_back(scaledSize(c, x.sizes[axes[i]], s));
     }
   } else {
-    if (!isFloat(scales->dtype) || scales->rank() != 1 || scales->count() != n)
-      return c.invalid("scales must have a number for each axis");
+    if (!isFloat(scales->dtype))
+      return c.invalid("scales must hold floats");
+    if (failed(needsLength(c, *scales, n, "scales")))
+      return failure();
     Sizes dims;
     for (int64_t a : axes)
       dims.push_back(x.sizes[a]);
@@ -643,8 +657,8 @@ static LogicalResult resize(NodeContext &c) {
   if (plan.coordinates == Coordinates::cropAndResize) {
     if (!hasElements(1) || failed(c.requireFloat(1)))
       return c.failed ? failure() : c.invalid("has no roi");
-    if (c.in(1).rank() != 1 || c.in(1).count() != 2 * int64_t(axes.size()))
-      return c.invalid("roi must have two numbers for each axis");
+    if (failed(needsLength(c, c.in(1), 2 * int64_t(axes.size()), "roi")))
+      return failure();
     plan.roi = &c.in(1);
   }
   if (hasElements(2) == hasElements(3))
