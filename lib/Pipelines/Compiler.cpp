@@ -160,7 +160,7 @@ bool Compilation::compileKernels(ModuleOp m, const Target &target,
   for (auto k : m.getOps<kernel::FuncOp>()) {
     std::string text;
     llvm::raw_string_ostream stream(text);
-    k->print(stream, OpPrintingFlags().useLocalScope());
+    k->print(stream, OpPrintingFlags().assumeVerified().useLocalScope());
     texts.push_back(std::move(text));
   }
   objects.resize(texts.size());

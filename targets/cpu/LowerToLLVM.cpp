@@ -137,6 +137,7 @@ LogicalResult cpu::lowerToLLVM(ModuleOp module, const TargetInfo &info,
   if (failed(makeFunctions(module, object)))
     return failure();
   PassManager pm(module.getContext());
+  pm.enableVerifier(false); // the translation that follows checks the result
   addPassesToLLVM(pm, info);
   if (failed(pm.run(module)))
     return failure();

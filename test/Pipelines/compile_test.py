@@ -7,6 +7,7 @@ several variants, each of which runs.
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -37,7 +38,10 @@ def model(path):
         helper.make_node("Conv", ["a1", "w1"], ["a2"], "depthwise", kernel_shape=[3, 3], group=20, strides=[2, 2], pads=[1, 1, 1, 1]),
         helper.make_node("Conv", ["a2", "w2"], ["a3"], "pointwise", kernel_shape=[1, 1]),
         helper.make_node("Add", ["a3", "a3"], ["a4"], "add"),
-        helper.make_node("Flatten", ["a4"], ["a5"], "flatten"),
+        helper.make_node("Reshape", ["a4", "column"], ["c0"], "column"),
+        helper.make_node("Conv", ["c0", "w4"], ["c1"], "conv_of_a_column", pads=[2, 0, 2, 0], strides=[2, 1]),
+        helper.make_node("Tanh", ["c1"], ["c2"], "tanh"),
+        helper.make_node("Flatten", ["c2"], ["a5"], "flatten"),
         helper.make_node("MatMul", ["a5", "w3"], ["a6"], "matmul"),
         helper.make_node("Softmax", ["a6"], ["a7"], "softmax", axis=-1),
         helper.make_node("ReduceMean", ["a6"], ["a8"], "mean", axes=[1], keepdims=1),
@@ -48,13 +52,13 @@ def model(path):
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 5, 13, 11])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 37])],
         [weight("w0", 20, 5, 3, 3), weight("b0", 20), weight("w1", 20, 1, 3, 3),
-         weight("w2", 7, 20, 1, 1), weight("w3", 7 * 7 * 6, 37)])
+         weight("w2", 7, 20, 1, 1), weight("w3", 3 * 21, 37),
+         weight("w4", 3, 7, 5, 1), numpy_helper.from_array(np.array([0, 7, -1, 1]), "column")])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
 
 
 def main():
-    tools = sys.argv[1]
-    istc, ist_run = os.path.join(tools, "istc"), os.path.join(tools, "ist-run")
+    istc, ist_run = shutil.which("istc"), shutil.which("ist-run")
 
     def call(*command, cwd=None):
         done = subprocess.run(command, capture_output=True, text=True, cwd=cwd)

@@ -180,7 +180,9 @@ kernel::FuncOp Outliner::uniqueKernel(kernel::FuncOp candidate,
   std::string text;
   llvm::raw_string_ostream stream(text);
   candidate.setSymName("k");
-  candidate->print(stream);
+  // Verified as a whole later, not once per kernel.
+  candidate->print(stream,
+                   OpPrintingFlags().assumeVerified().useLocalScope());
   auto [it, fresh] = byText.try_emplace(text, candidate);
   if (!fresh) {
     candidate.erase();

@@ -9,7 +9,7 @@
 // output pixels: weights are broadcast, inputs loaded as they lie. Takes
 // unpadded f32 convolutions (padding is an operation of its own before) of one
 // or two spatial dims, stride 1 or 2 along the row. A 1 x 1 convolution of
-// stride 1 sees the whole image as one row.
+// stride 1 sees the whole image as one row; so does one over a single column.
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Kernel/Transforms/Plans.h"
@@ -61,8 +61,6 @@ std::string kernel::planConv(FuncOp kernel, const TargetInfo &info) {
   if (llvm::any_of(op.getPads(), [](int64_t p) { return p != 0; }))
     return "has padding";
   int64_t stride = op.getStrides().back(), dilation = op.getDilations().back();
-  if (stride > 2)
-    return "stride above 2 along the row";
   if (epilogue.op) {
     why = canVectorize(epilogue.op, epilogue.op.getNumLoops() - 1);
     if (!why.empty())
@@ -78,8 +76,16 @@ std::string kernel::planConv(FuncOp kernel, const TargetInfo &info) {
   bool pointwise =
       llvm::all_of(filter.drop_front(2), [](int64_t k) { return k == 1; }) &&
       llvm::all_of(op.getStrides(), [](int64_t s) { return s == 1; });
+  // An image one pixel wide is a row of its height.
+  auto yType = cast<RankedTensorType>(op.getResult().getType());
+  bool column = rank == 2 && filter[3] == 1 && xType.getDimSize(3) == 1 &&
+                yType.getDimSize(3) == 1 && op.getStrides()[0] <= 2;
+  if (column) {
+    stride = op.getStrides()[0];
+    dilation = op.getDilations()[0];
+  }
   // Rows can be joined when every operand of the epilogue has whole images.
-  bool joined = pointwise && rank == 2;
+  bool joined = rank == 2 && (pointwise || column);
   if (joined && epilogue.op)
     for (OpOperand &operand : epilogue.op->getOpOperands()) {
       AffineMap map = epilogue.op.getMatchingIndexingMap(&operand);
@@ -92,6 +98,13 @@ std::string kernel::planConv(FuncOp kernel, const TargetInfo &info) {
            map.getResult(n - 1) != getAffineDimExpr(3, op.getContext())))
         joined = false;
     }
+  column &= joined;
+  if (!column) {
+    stride = op.getStrides().back();
+    dilation = op.getDilations().back();
+    if (stride > 2)
+      return "stride above 2 along the row";
+  }
 
   TileBuilder tb(kernel);
   OpBuilder &b = tb.b;
@@ -147,13 +160,15 @@ std::string kernel::planConv(FuncOp kernel, const TargetInfo &info) {
     Y = memref::CollapseShapeOp::create(b, loc, Y, join);
   }
   Value bias = op.getBias() ? tb.memoryOf(op.getBias()) : Value();
-  Value inWidth = tb.toValue(in.back());
+  Value inWidth = tb.toValue(column ? in[2] : in.back());
   Value pixels = tb.toValue(rowPixels);
   bool exact = staticPixels && *staticPixels % width == 0;
 
   // Loops over input channels and filter taps, accumulators carried along.
   SmallVector<int64_t> trip = {channels};
-  if (!joined)
+  if (column)
+    trip.push_back(filter[2]);
+  else if (!joined)
     trip.append(filter.begin() + 2, filter.end());
 
   auto emitTile = [&](Value p0, bool masked) {
@@ -195,10 +210,10 @@ std::string kernel::planConv(FuncOp kernel, const TargetInfo &info) {
       SmallVector<Value> xRow;
       for (int64_t j = 0; j < vectors; ++j) {
         SmallVector<Value> index = {image, add(firstIn, taps[0])};
-        if (joined) {
+        if (joined && !column) {
           index.push_back(pAt[j]);
         } else {
-          if (rank == 2)
+          if (rank == 2 && !column)
             index.push_back(add(mul(outRow, op.getStrides()[0]),
                                 mul(taps[1], op.getDilations()[0])));
           index.push_back(add(mul(pAt[j], stride), mul(taps.back(), dilation)));
@@ -220,7 +235,9 @@ std::string kernel::planConv(FuncOp kernel, const TargetInfo &info) {
       SmallVector<Value> next;
       for (int64_t i = 0; i < rows; ++i) {
         SmallVector<Value> index = {add(firstOut, tb.index(i)), taps[0]};
-        if (joined)
+        if (column)
+          index.append({taps[1], tb.index(0)});
+        else if (joined)
           index.append(2, tb.index(0));
         else
           index.append(taps.begin() + 1, taps.end());
