@@ -245,7 +245,7 @@ def main():
     parser.add_argument("--compile-only", action="store_true", help="stop after istc; nothing is expected to fail")
     parser.add_argument("--update", action="store_true", help="rewrite the list of expected failures")
     parser.add_argument("--keep", metavar="DIR", help="keep artifacts and arrays there")
-    parser.add_argument("--timeout", type=float, default=60, metavar="S", help="seconds a test may take")
+    parser.add_argument("--timeout", type=float, default=240, metavar="S", help="seconds a test may take")
     parser.add_argument("-v", "--verbose", action="store_true", help="list every failure, expected ones too")
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--build", default=os.path.join(ROOT, "build"), help=argparse.SUPPRESS)
