@@ -483,8 +483,8 @@ static LogicalResult resizeBy(NodeContext &c, ResizePlan plan,
       outs.push_back(scaledSize(c, x.sizes[axes[i]], s));
     }
   } else {
-    if (!isFloat(scales->dtype))
-      return c.invalid("scales must hold floats");
+    if (scales->dtype != DType::f32)
+      return c.invalid("scales must hold f32");
     if (failed(needsLength(c, *scales, n, "scales")))
       return failure();
     Sizes dims;
