@@ -27,11 +27,8 @@ std::string kernel::canVectorize(linalg::LinalgOp op, unsigned lane) {
     if (!type)
       continue;
     AffineMap map = op.getMatchingIndexingMap(&operand);
-    bool unused =
-        op.getMatchingBlockArgument(&operand).use_empty() &&
-        op.isDpsInit(&operand);
-    if (!type.getElementType().isF32() && !unused)
-      return "an operand is not f32";
+    if (!type.getElementType().isF32())
+      return "an operand or the result is not f32";
     for (auto [i, e] : llvm::enumerate(map.getResults())) {
       if (!e.isFunctionOfDim(lane))
         continue;
