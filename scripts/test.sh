@@ -42,6 +42,9 @@ part random-graphs "$PYTHON" test/conformance/random_graphs.py --build "$BUILD" 
 bad=$(number '[0-9]+ bad' "$out/random-graphs.log")
 count "$(number '[0-9]+ good' "$out/random-graphs.log")" "$bad"
 
+part models ./scripts/models.sh
+count "$(number '^[0-9]+ passed' "$out/models.log")" "$(number '[0-9]+ failed' "$out/models.log")"
+
 part quickstart "$PYTHON" scripts/quickstart.py --build "$BUILD" README.md
 count $((status == 0 ? 1 : 0)) $((status == 0 ? 0 : 1))
 
