@@ -35,6 +35,26 @@ std::optional<int64_t> ImportValue::count() const {
   return count;
 }
 
+/// Why a tensor of this type cannot exist, whatever its dynamic sizes are; ""
+/// when it can. Below the limit, counts and byte offsets do not overflow.
+static std::string tooLarge(DType dtype, ArrayRef<OpFoldResult> sizes) {
+  constexpr int64_t kMaxTensorBytes = int64_t(1) << 62;
+  int64_t bytes = std::max<int64_t>(byteSize(dtype), 1);
+  std::string shape;
+  bool bad = false;
+  for (OpFoldResult size : sizes) {
+    auto d = IndexMath::known(size);
+    shape += (shape.empty() ? "" : ", ") + (d ? std::to_string(*d) : "?");
+    // A size that has wrapped around is negative.
+    bad |= d && (*d < 0 ||
+                 llvm::MulOverflow(bytes, std::max<int64_t>(*d, 1), bytes) ||
+                 bytes > kMaxTensorBytes);
+  }
+  if (!bad)
+    return "";
+  return "has the shape [" + shape + "], which is larger than an address space";
+}
+
 ImportValue *Scope::find(StringRef name) const {
   for (const Scope *s = this; s; s = s->parent)
     if (ImportValue *v = s->values.lookup(name))
@@ -350,6 +370,7 @@ LogicalResult Importer::importInputs(const onnx::GraphProto &graph,
       continue;
     }
     bool good = true;
+    Sizes known;
     for (auto [i, dim] : llvm::enumerate(type.shape().dim())) {
       if (dim.has_dim_value()) {
         if (dim.dim_value() < 0) {
@@ -372,6 +393,14 @@ LogicalResult Importer::importInputs(const onnx::GraphProto &graph,
       }
       symbols.insert({b.getStringAttr(symbol), range});
       in.dims.push_back(b.getStringAttr(symbol));
+    }
+    for (Attribute dim : in.dims)
+      if (auto size = dyn_cast<IntegerAttr>(dim))
+        known.push_back(idx.constant(size.getInt()));
+    std::string large = tooLarge(in.dtype, known);
+    if (good && !large.empty()) {
+      bad("IST-I0003", large, "give it smaller dims");
+      good = false;
     }
     if (good)
       inputs.push_back(std::move(in));
@@ -433,6 +462,11 @@ LogicalResult Importer::importOutputs(const onnx::GraphProto &graph,
   SmallVector<Value> values;
   SmallVector<Attribute> attrs;
   bool ok = true;
+  if (graph.output().empty()) {
+    modelError("IST-I0003", "the model has no outputs",
+               "name the values to compute in its graph's outputs");
+    return failure();
+  }
   for (const onnx::ValueInfoProto &info : graph.output()) {
     ImportValue *v = scope.find(info.name());
     if (!v) {
@@ -461,6 +495,17 @@ LogicalResult Importer::importOutputs(const onnx::GraphProto &graph,
       ok = false;
       continue;
     }
+    const auto &type = info.type().tensor_type();
+    if (info.type().has_tensor_type() && type.has_shape() &&
+        type.shape().dim_size() != v->rank()) {
+      modelError("IST-I0105",
+                 "output '" + info.name() + "' is declared with rank " +
+                     Twine(type.shape().dim_size()) + " but has rank " +
+                     Twine(v->rank()),
+                 "correct or remove the output's shape in the model");
+      ok = false;
+      continue;
+    }
     values.push_back(tensor(*v));
     attrs.push_back(b.getDictionaryAttr(
         {b.getNamedAttr(graph::kNameAttr, b.getStringAttr(info.name())),
@@ -480,6 +525,8 @@ LogicalResult Importer::importBody(const onnx::GraphProto &graph, Scope &scope,
                                    SmallVectorImpl<ImportValue *> &outputs) {
   bool ok = succeeded(importInitializers(graph, scope));
   ok &= succeeded(importNodes(graph.node(), scope));
+  if (outOfNodes())
+    return failure();
   for (const onnx::ValueInfoProto &info : graph.output()) {
     ImportValue *v = scope.find(info.name());
     if (!v)
@@ -495,7 +542,7 @@ LogicalResult Importer::importNodes(
     const google::protobuf::RepeatedPtrField<onnx::NodeProto> &nodes,
     Scope &scope) {
   size_t before = diags.size();
-  for (int i = 0; i < nodes.size(); ++i) {
+  for (int i = 0; i < nodes.size() && !outOfNodes(); ++i) {
     Location outer = loc;
     importNode(nodes.Get(i), i, scope);
     loc = outer;
@@ -549,6 +596,10 @@ void Importer::importNode(const onnx::NodeProto &node, int index,
     for (int i = 0; i < entry->minInputs && !c.failed; ++i)
       if (!c.has(i))
         (void)c.invalid("needs " + Twine(entry->minInputs) + " inputs");
+    for (int i = entry->maxInputs; i < c.numInputs() && !c.failed; ++i)
+      if (c.has(i))
+        (void)c.invalid("takes at most " + Twine(entry->maxInputs) +
+                        " inputs, but has " + Twine(i + 1));
     for (ImportValue *v : inputs)
       if (v && (v->list || v->absent) && !entry->takesLists && !c.failed)
         (void)c.unsupported("an input is a sequence or an empty optional");
@@ -558,6 +609,11 @@ void Importer::importNode(const onnx::NodeProto &node, int index,
         (void)c.error("IST-I0900", "the importer failed without a reason",
                       "please report this model");
       results.assign(c.all().begin(), c.all().end());
+      for (auto [i, v] : llvm::enumerate(results))
+        if (v && !v->list && !v->absent && !v->poisoned && !c.failed)
+          if (std::string large = tooLarge(v->dtype, v->sizes); !large.empty())
+            (void)c.error("IST-I0105", "output " + Twine(i) + " " + large,
+                          "give the model smaller shapes");
     }
   }
   for (int i = 0; i < node.output_size(); ++i) {
@@ -640,6 +696,16 @@ LogicalResult Importer::callFunction(const onnx::FunctionProto &function,
     modelError("IST-I0003", "function '" + function.name() + "' calls itself");
     return failure();
   }
+  unrolledNodes += function.node_size() + 1;
+  if (outOfNodes()) {
+    modelError("IST-I0104",
+               "function '" + function.name() +
+                   "' cannot be inlined: unrolled loops and inlined functions "
+                   "have more than " +
+                   Twine(kMaxUnrolledNodes) + " nodes",
+               "export the model with fewer iterations or calls");
+    return failure();
+  }
   for (const onnx::OperatorSetIdProto &o : function.opset_import())
     inner.opsets[o.domain() == "ai.onnx" ? "" : o.domain()] = o.version();
   for (int i = 0; i < function.input_size() && i < int(inputs.size()); ++i)
@@ -671,6 +737,8 @@ LogicalResult Importer::callFunction(const onnx::FunctionProto &function,
     }
     importNode(*n, i, inner);
     loc = outer;
+    if (outOfNodes())
+      return failure(); // with a diagnostic
   }
   for (int i = 0; i < node.output_size() && i < function.output_size(); ++i) {
     results[i] = inner.values.lookup(function.output(i));
@@ -694,6 +762,13 @@ OwningOpRef<ModuleOp> Importer::run() {
     modelError("IST-I0002", "the model has no graph");
     return {};
   }
+  // Before version 3 of the format there was only one opset.
+  if (proto.opset_import().empty() &&
+      (!proto.has_ir_version() || proto.ir_version() >= 3)) {
+    modelError("IST-I0003", "the model has no opset_import",
+               "export it again, or set the opset that its nodes are of");
+    return {};
+  }
   Scope scope;
   scope.opsets[""] = 1;
   for (const onnx::OperatorSetIdProto &o : proto.opset_import())
@@ -714,6 +789,8 @@ OwningOpRef<ModuleOp> Importer::run() {
   if (mainFunc->getRegion(0).empty())
     return {};
   ok &= succeeded(importNodes(graph.node(), scope));
+  if (outOfNodes())
+    return {};
   ok &= succeeded(importOutputs(graph, scope));
   if (!ok || !diags.empty()) {
     if (diags.empty())

@@ -53,6 +53,7 @@ struct ImportValue {
 
 inline constexpr int64_t kMaxScalars = 64;
 inline constexpr int64_t kMaxInlineConstant = 32;
+inline constexpr int64_t kMaxUnrolledNodes = 200000;
 
 /// The names one graph or function body can see.
 struct Scope {
@@ -95,8 +96,10 @@ public:
   void modelError(llvm::StringRef code, const llvm::Twine &reason,
                   llvm::StringRef nextStep = "");
 
-  /// Nodes of subgraphs imported so far: unrolling must end.
+  /// Nodes of subgraphs and functions imported so far: a small file must not
+  /// unfold into more than anyone can compile.
   int64_t unrolledNodes = 0;
+  bool outOfNodes() const { return unrolledNodes > kMaxUnrolledNodes; }
 
   mlir::OpBuilder b;
   mlir::Location loc;

@@ -7,6 +7,8 @@
 #include "lib/Import/Registry.h"
 #include "lib/Import/OnnxImporter.h"
 
+#include "llvm/ADT/StringExtras.h"
+
 #include <algorithm>
 
 using namespace isthmus;
@@ -42,6 +44,50 @@ void registerTrainingOps(Registry &);
 void registerUnaryOps(Registry &);
 } // namespace isthmus
 
+/// The most inputs that any opset of an operator allows. Those that are not
+/// here take any number, or are not of ONNX itself.
+static constexpr struct {
+  int inputs;
+  llvm::StringLiteral ops;
+} kMaxInputs[] = {
+    {0, "Constant RandomNormal RandomUniform SequenceEmpty"},
+    {1, "Abs Acos Acosh ArgMax ArgMin Asin Asinh Atan Atanh AveragePool "
+        "Bernoulli BitCast BitwiseNot BlackmanWindow Cast Ceil Celu "
+        "ConcatFromSequence ConstantOfShape Cos Cosh DepthToSpace Det "
+        "DynamicQuantizeLinear Elu Erf Exp EyeLike Flatten Floor Gelu "
+        "GlobalAveragePool GlobalLpPool GlobalMaxPool HammingWindow "
+        "HannWindow HardSigmoid HardSwish Hardmax Identity If IsInf "
+        "IsNaN LRN LeakyRelu Log LogSoftmax LpNormalization LpPool "
+        "MaxPool MeanVarianceNormalization Mish Multinomial Neg NonZero "
+        "Not Optional OptionalGetElement OptionalHasElement "
+        "RandomNormalLike RandomUniformLike Reciprocal Relu Round Selu "
+        "SequenceLength Shape Shrink Sigmoid Sign Sin Sinh Size Softmax "
+        "Softplus Softsign SpaceToDepth Sqrt Swish Tan Tanh "
+        "ThresholdedRelu Transpose Unique"},
+    {2, "Add AffineGrid And BitShift BitwiseAnd BitwiseOr BitwiseXor "
+        "CastLike CenterCropPad Compress CumProd CumSum Div Equal "
+        "Expand Gather GatherElements GatherND Greater GreaterOrEqual "
+        "GridSample Less LessOrEqual MatMul MaxRoiPool Mod Mul Or PRelu "
+        "Pow RMSNormalization ReduceL1 ReduceL2 ReduceLogSum "
+        "ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd "
+        "ReduceSum ReduceSumSquare Reshape ReverseSequence SequenceAt "
+        "SequenceErase Split SplitToSequence Squeeze Sub TopK Trilu "
+        "Unsqueeze Upsample Xor"},
+    {3, "Clip Col2Im Conv ConvTranspose DFT DequantizeLinear Dropout "
+        "Gemm GroupNormalization InstanceNormalization "
+        "LayerNormalization MaxUnpool NegativeLogLikelihoodLoss OneHot "
+        "QuantizeLinear Range RoiAlign Scatter ScatterElements "
+        "ScatterND SequenceInsert SoftmaxCrossEntropyLoss TensorScatter "
+        "Tile Where"},
+    {4, "CausalConvWithState ConvInteger MatMulInteger Pad Resize "
+        "RotaryEmbedding STFT"},
+    {5, "BatchNormalization DeformConv NonMaxSuppression Slice"},
+    {6, "GRU LinearAttention RNN"},
+    {7, "Attention"},
+    {8, "LSTM QLinearMatMul"},
+    {9, "QLinearConv"},
+};
+
 const Registry &Registry::get() {
   static const Registry registry = [] {
     Registry r;
@@ -72,6 +118,9 @@ const Registry &Registry::get() {
     registerSignalOps(r);
     registerTrainingOps(r);
     registerUnaryOps(r);
+    for (const auto &[inputs, ops] : kMaxInputs)
+      for (llvm::StringRef op : llvm::split(ops, ' '))
+        r.maxInputs(op, inputs);
     return r;
   }();
   return registry;
@@ -91,6 +140,14 @@ void Registry::add(llvm::StringRef op, int minInputs, OpHandler handler,
 void Registry::takesLists(llvm::StringRef op, llvm::StringRef domain) {
   for (OpEntry &entry : entries[key(domain, op)])
     entry.takesLists = true;
+}
+
+void Registry::maxInputs(llvm::StringRef op, int maxInputs) {
+  auto it = entries.find(key("", op));
+  if (it == entries.end())
+    return;
+  for (OpEntry &entry : it->second)
+    entry.maxInputs = maxInputs;
 }
 
 std::vector<std::string> Registry::names() const {

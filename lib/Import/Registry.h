@@ -27,8 +27,9 @@ using OpHandler = mlir::LogicalResult (*)(NodeContext &);
 struct OpEntry {
   OpHandler handler;
   int minInputs; // the first so many inputs are present when it is called
-  int64_t since, until; // opsets, both included
+  int64_t since, until;    // opsets, both included
   bool takesLists = false; // sequences and optionals, see ImportValue
+  int maxInputs = std::numeric_limits<int>::max(); // of any opset
 };
 
 class Registry {
@@ -43,6 +44,9 @@ public:
 
   /// Lets the inputs of an operator added before be sequences or optionals.
   void takesLists(llvm::StringRef op, llvm::StringRef domain = "");
+
+  /// Limits the inputs of an ONNX operator added before.
+  void maxInputs(llvm::StringRef op, int maxInputs);
 
   /// Null when the operator is not known. `otherOpset` is set when it is known,
   /// but not at this opset.

@@ -17,7 +17,6 @@ using namespace mlir;
 using namespace isthmus;
 
 static constexpr int64_t kMaxIterations = 64;
-static constexpr int64_t kMaxUnrolledNodes = 200000;
 
 FailureOr<SmallVector<ImportValue *>>
 isthmus::importSubgraph(NodeContext &c, const onnx::GraphProto &graph,
@@ -27,9 +26,10 @@ isthmus::importSubgraph(NodeContext &c, const onnx::GraphProto &graph,
                      Twine(graph.input_size()) + " inputs, not " +
                      Twine(inputs.size()));
   c.importer.unrolledNodes += graph.node_size() + 1;
-  if (c.importer.unrolledNodes > kMaxUnrolledNodes)
-    return c.unsupported("unrolled loops have more than " +
-                         Twine(kMaxUnrolledNodes) + " nodes");
+  if (c.importer.outOfNodes())
+    return c.unsupported("unrolled loops and inlined functions have more than " +
+                             Twine(kMaxUnrolledNodes) + " nodes",
+                         "export the model with fewer iterations or calls");
   Scope inner;
   inner.parent = &c.scope;
   inner.opsets = c.scope.opsets;
