@@ -15,13 +15,26 @@
 using namespace isthmus;
 
 llvm::ArrayRef<Target> isthmus::allTargets() {
-  static const Target targets[] = {cpu::target()};
+  static const std::vector<Target> targets = {
+#ifdef ISTHMUS_TARGET_CPU
+      cpu::target(),
+#endif
+  };
   return targets;
 }
 
 llvm::ArrayRef<Target> isthmus::kernelTargets() {
-  static const Target targets[] = {nvidia::target(), amd::target(),
-                                   intel::target()};
+  static const std::vector<Target> targets = {
+#ifdef ISTHMUS_TARGET_NVIDIA
+      nvidia::target(),
+#endif
+#ifdef ISTHMUS_TARGET_AMD
+      amd::target(),
+#endif
+#ifdef ISTHMUS_TARGET_INTEL
+      intel::target(),
+#endif
+  };
   return targets;
 }
 
