@@ -11,6 +11,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -70,6 +71,10 @@ bool ArtifactWriter::open(const std::string &p, std::string &err) {
   members.clear();
   position = 0;
   inMember = false;
+  // The finished file is renamed over `path`: never over a device or a folder.
+  struct stat there;
+  if (::stat(path.c_str(), &there) == 0 && !S_ISREG(there.st_mode))
+    return fail(err, "'" + path + "' is not a regular file: name another output");
   file = std::fopen(temporary.c_str(), "wb");
   if (!file)
     return fail(err, "cannot create '" + temporary + "': " + strerror(errno));
