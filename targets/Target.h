@@ -32,10 +32,10 @@ struct TargetInfo {
   std::string cpu;      // LLVM -mcpu
   std::string features; // LLVM -mattr
   kernel::Form form = kernel::Form::tiled; // the form `emit` takes
-  unsigned vectorBytes = 16;     // widest vector that is worth using
-  unsigned vectorRegisters = 16; // architectural vector registers
-  bool fma = true;               // multiplies and adds with one rounding
-  bool half = true;              // converts between f16 and f32
+  unsigned vectorBytes = 16;               // widest vector that is worth using
+  unsigned vectorRegisters = 16;           // architectural vector registers
+  bool fma = true;             // multiplies and adds with one rounding
+  bool half = true;            // converts between f16 and f32
   unsigned subgroup = 0;       // lanes that run as one; 0: not fixed
   unsigned maxGroup = 1;       // lanes a workgroup
   unsigned workgroupBytes = 0; // workgroup memory of a kernel, 0: as you like

@@ -38,8 +38,8 @@ LogicalResult WeightOp::verify() {
     return emitOpError("element type must be an integer or a float");
   int64_t want = type.getNumElements() * elementBytes(type.getElementType());
   if (int64_t(getBytes()) != want)
-    return emitOpError("holds ") << getBytes() << " bytes, its type needs "
-                                 << want;
+    return emitOpError("holds ")
+           << getBytes() << " bytes, its type needs " << want;
   if (int64_t(getOffset()) < 0)
     return emitOpError("offset must not be negative");
   return success();
@@ -91,8 +91,8 @@ LogicalResult ConvOp::verify() {
   if (int64_t(getStrides().size()) != rank ||
       int64_t(getDilations().size()) != rank ||
       int64_t(getPads().size()) != 2 * rank)
-    return emitOpError("needs ") << rank << " strides and dilations and "
-                                 << 2 * rank << " pads";
+    return emitOpError("needs ")
+           << rank << " strides and dilations and " << 2 * rank << " pads";
   for (int64_t i = 0; i < rank; ++i)
     if (getStrides()[i] < 1 || getDilations()[i] < 1)
       return emitOpError("strides and dilations must be at least 1");
@@ -112,7 +112,8 @@ ValueRange ParallelOp::getSizesOf(unsigned i) {
   for (unsigned j = 0; j < i; ++j)
     begin += cast<RankedTensorType>(getResult(j).getType()).getNumDynamicDims();
   return getSizes().slice(
-      begin, cast<RankedTensorType>(getResult(i).getType()).getNumDynamicDims());
+      begin,
+      cast<RankedTensorType>(getResult(i).getType()).getNumDynamicDims());
 }
 
 LogicalResult ParallelOp::verify() {
@@ -130,14 +131,13 @@ LogicalResult ParallelOp::verify() {
     want.push_back(memrefOf(type));
   Block &block = getBody().front();
   if (block.getNumArguments() != want.size())
-    return emitOpError("body takes ") << block.getNumArguments()
-                                      << " arguments, needs " << want.size();
+    return emitOpError("body takes ")
+           << block.getNumArguments() << " arguments, needs " << want.size();
   for (auto [i, pair] :
        llvm::enumerate(llvm::zip_equal(block.getArgumentTypes(), want)))
     if (std::get<0>(pair) != std::get<1>(pair))
-      return emitOpError("body argument ")
-             << i << " is " << std::get<0>(pair) << ", needs "
-             << std::get<1>(pair);
+      return emitOpError("body argument ") << i << " is " << std::get<0>(pair)
+                                           << ", needs " << std::get<1>(pair);
   return success();
 }
 
@@ -166,8 +166,7 @@ static SmallVector<OpFoldResult> mixSizes(RankedTensorType type,
   return sizes;
 }
 
-FailureOr<SmallVector<OpFoldResult>>
-isthmus::graph::getSizes(Value tensor) {
+FailureOr<SmallVector<OpFoldResult>> isthmus::graph::getSizes(Value tensor) {
   auto type = cast<RankedTensorType>(tensor.getType());
   if (type.hasStaticShape())
     return mixSizes(type, {});
@@ -175,8 +174,7 @@ isthmus::graph::getSizes(Value tensor) {
     auto func = dyn_cast<func::FuncOp>(arg.getOwner()->getParentOp());
     if (!func)
       return failure();
-    auto dims =
-        func.getArgAttrOfType<ArrayAttr>(arg.getArgNumber(), kDimsAttr);
+    auto dims = func.getArgAttrOfType<ArrayAttr>(arg.getArgNumber(), kDimsAttr);
     if (!dims || int64_t(dims.size()) != type.getRank())
       return failure();
     SmallVector<OpFoldResult> sizes;
@@ -202,7 +200,8 @@ isthmus::graph::getSizes(Value tensor) {
   if (auto empty = dyn_cast<tensor::EmptyOp>(op))
     return mixSizes(type, empty.getDynamicSizes());
   if (auto generic = dyn_cast<linalg::LinalgOp>(op))
-    return getSizes(generic.getDpsInits()[cast<OpResult>(tensor).getResultNumber()]);
+    return getSizes(
+        generic.getDpsInits()[cast<OpResult>(tensor).getResultNumber()]);
   if (auto reshape = dyn_cast<ReshapeOp>(op))
     return mixSizes(type, reshape.getSizes());
   if (auto conv = dyn_cast<ConvOp>(op))

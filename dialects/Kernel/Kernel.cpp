@@ -60,9 +60,9 @@ static FailureOr<SmallVector<int64_t>> parseBits(AsmParser &parser,
                                                  StringRef name) {
   SmallVector<int64_t> bits;
   if (parser.parseKeyword(name) || parser.parseEqual() ||
-      parser.parseCommaSeparatedList(
-          AsmParser::Delimiter::Square,
-          [&] { return parser.parseInteger(bits.emplace_back()); }))
+      parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, [&] {
+        return parser.parseInteger(bits.emplace_back());
+      }))
     return failure();
   return bits;
 }
@@ -97,10 +97,10 @@ void LayoutAttr::print(AsmPrinter &printer) const {
   printer << ">";
 }
 
-LogicalResult
-LayoutAttr::verify(function_ref<InFlightDiagnostic()> emitError,
-                   ArrayRef<int64_t> registers, ArrayRef<int64_t> lanes,
-                   ArrayRef<int64_t> subgroups) {
+LogicalResult LayoutAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                                 ArrayRef<int64_t> registers,
+                                 ArrayRef<int64_t> lanes,
+                                 ArrayRef<int64_t> subgroups) {
   // Two registers of one lane may not hold one element twice; lanes and
   // subgroups may (a broadcast).
   int64_t seen = 0;
@@ -170,8 +170,7 @@ LogicalResult AllocOp::verify() {
   return success();
 }
 
-static LogicalResult verifySlot(Operation *op, RingType ring,
-                                TypeRange tiles) {
+static LogicalResult verifySlot(Operation *op, RingType ring, TypeRange tiles) {
   if (!llvm::equal(ring.getTiles(), tiles))
     return op->emitOpError("results must be the tiles of ") << ring;
   return success();
@@ -223,8 +222,8 @@ LogicalResult MmaOp::verify() {
        c = cast<ShapedType>(getAcc().getType());
   if (a.getRank() != 2 || b.getRank() != 2 || c.getRank() != 2)
     return emitOpError("operands must have rank 2");
-  if (a.getDimSize(0) != c.getDimSize(0) || b.getDimSize(1) != c.getDimSize(1) ||
-      a.getDimSize(1) != b.getDimSize(0))
+  if (a.getDimSize(0) != c.getDimSize(0) ||
+      b.getDimSize(1) != c.getDimSize(1) || a.getDimSize(1) != b.getDimSize(0))
     return emitOpError("shapes do not agree: ")
            << a << " * " << b << " + " << c;
   return success();
@@ -236,13 +235,12 @@ LogicalResult RelayoutOp::verify() {
   if (!llvm::isPowerOf2_64(elements))
     return emitOpError("tile must have a power of two of elements");
   for (LayoutAttr layout : {getFrom(), getTo()})
-    for (ArrayRef<int64_t> bits : {layout.getRegisterBits(),
-                                   layout.getLaneBits(),
-                                   layout.getSubgroupBits()})
+    for (ArrayRef<int64_t> bits :
+         {layout.getRegisterBits(), layout.getLaneBits(),
+          layout.getSubgroupBits()})
       for (int64_t bit : bits)
         if (bit >= elements)
           return emitOpError("layout offset ")
-                 << bit << " is outside the tile's " << elements
-                 << " elements";
+                 << bit << " is outside the tile's " << elements << " elements";
   return success();
 }

@@ -8,8 +8,8 @@
 
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
-#include "mlir/IR/Builders.h"
 #include "mlir/IR/AffineMap.h"
+#include "mlir/IR/Builders.h"
 
 using namespace mlir;
 using namespace isthmus::kernel;
@@ -192,7 +192,8 @@ void FuncOp::print(OpAsmPrinter &p) {
     p << getBinding(i) << ": " << getBinding(i).getType();
     if (!getDimsOf(i).empty()) {
       p << "{";
-      llvm::interleaveComma(getDimsOf(i), p, [&](int64_t d) { p << getSize(d); });
+      llvm::interleaveComma(getDimsOf(i), p,
+                            [&](int64_t d) { p << getSize(d); });
       p << "}";
     }
     if (getAlign()[i])
@@ -204,9 +205,10 @@ void FuncOp::print(OpAsmPrinter &p) {
     p << " group " << *getGroup();
   if (getPlan())
     p << " plan " << getPlanAttr();
-  p.printOptionalAttrDictWithKeyword((*this)->getDiscardableAttrs().empty()
-                                         ? ArrayRef<NamedAttribute>()
-                                         : to_vector((*this)->getDiscardableAttrs()));
+  p.printOptionalAttrDictWithKeyword(
+      (*this)->getDiscardableAttrs().empty()
+          ? ArrayRef<NamedAttribute>()
+          : to_vector((*this)->getDiscardableAttrs()));
   p << ' ';
   p.printRegion(getBody(), /*printEntryBlockArgs=*/false);
 }
@@ -281,7 +283,8 @@ LogicalResult FuncOp::verifyRegions() {
     if (form == Form::lanes && !getGroup())
       return emitOpError("form(lanes) needs a group size");
     if (getGroup() && *getGroup() < 1)
-      return emitOpError("group must be at least 1, got ") << int64_t(*getGroup());
+      return emitOpError("group must be at least 1, got ")
+             << int64_t(*getGroup());
   }
   WalkResult walk = getBody().walk([&](Operation *op) {
     if (!dialectAllowed(form, op->getName().getDialectNamespace())) {

@@ -74,7 +74,8 @@ bool ArtifactWriter::open(const std::string &p, std::string &err) {
   // The finished file is renamed over `path`: never over a device or a folder.
   struct stat there;
   if (::stat(path.c_str(), &there) == 0 && !S_ISREG(there.st_mode))
-    return fail(err, "'" + path + "' is not a regular file: name another output");
+    return fail(err,
+                "'" + path + "' is not a regular file: name another output");
   file = std::fopen(temporary.c_str(), "wb");
   if (!file)
     return fail(err, "cannot create '" + temporary + "': " + strerror(errno));

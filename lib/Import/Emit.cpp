@@ -232,8 +232,7 @@ ImportValue *isthmus::elementwiseTo(NodeContext &c, ArrayRef<ImportValue *> ins,
     if (!fold || read.operand < 0)
       continue;
     auto n = in->count();
-    if (n && *n <= kMaxScalars &&
-        (in->constant || in->scalars || in->proto))
+    if (n && *n <= kMaxScalars && (in->constant || in->scalars || in->proto))
       known[read.operand] = c.importer.constant(*in);
     fold &= bool(known[read.operand]);
   }

@@ -122,9 +122,8 @@ mlir::FailureOr<ImportValue *> conv(NodeContext &c, ImportValue &x,
                                     ImportValue &w, ImportValue *bias);
 
 /// At least one value, all of one type and rank.
-mlir::FailureOr<ImportValue *> concat(NodeContext &c,
-                                      llvm::ArrayRef<ImportValue *> ins,
-                                      int64_t axis);
+mlir::FailureOr<ImportValue *>
+concat(NodeContext &c, llvm::ArrayRef<ImportValue *> ins, int64_t axis);
 
 ImportValue *castTo(NodeContext &c, ImportValue &x, DType type);
 ImportValue *transpose(NodeContext &c, ImportValue &x,
@@ -150,9 +149,8 @@ struct ParallelBody : BodyMath {
   void failIf(mlir::Value condition, llvm::StringRef message);
   /// The index that a tensor gave, negative ones counted from the end, and
   /// whether it is below `size`; reports when not.
-  std::pair<mlir::Value, mlir::Value> position(mlir::Value integer,
-                                               mlir::Value size,
-                                               llvm::StringRef message);
+  std::pair<mlir::Value, mlir::Value>
+  position(mlir::Value integer, mlir::Value size, llvm::StringRef message);
   /// for (iv = 0; iv < count; ++iv) values = body(iv, values)
   llvm::SmallVector<mlir::Value>
   loop(mlir::Value count, llvm::ArrayRef<mlir::Value> init,

@@ -49,8 +49,7 @@ public:
             delete t.release_raw_data();
             model.onlyInFile.insert(&t);
           }
-      }
-      else if (field == 25 && nextFunction < model.model.functions_size())
+      } else if (field == 25 && nextFunction < model.model.functions_size())
         nodes(bytes, 7, model.model.functions(nextFunction++).node());
     });
   }

@@ -30,8 +30,9 @@ FailureOr<Sizes> NodeContext::hostInts(ImportValue &v, const Twine &what) {
   auto count = v.count();
   if (v.rank() > 1 || !count || *count > kMaxScalars)
     return unsupported(
-        what + " gives sizes or axes; it must be a vector of static length up "
-               "to " +
+        what +
+            " gives sizes or axes; it must be a vector of static length up "
+            "to " +
             Twine(kMaxScalars),
         "give its length a fixed size with --shape");
   Value source = tensor(v);

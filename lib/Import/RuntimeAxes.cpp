@@ -13,9 +13,8 @@ using P = arith::CmpIPredicate;
 FailureOr<OpFoldResult> isthmus::hostAxis(NodeContext &c, OpFoldResult axis,
                                           int64_t rank) {
   IndexMath &m = c.idx;
-  OpFoldResult fine =
-      m.mul(m.cmp(P::sge, axis, m.constant(-rank)),
-            m.cmp(P::slt, axis, m.constant(rank)));
+  OpFoldResult fine = m.mul(m.cmp(P::sge, axis, m.constant(-rank)),
+                            m.cmp(P::slt, axis, m.constant(rank)));
   if (failed(c.check(fine, "axis is out of range")))
     return failure();
   return m.select(m.cmp(P::slt, axis, m.constant(0)),
@@ -34,8 +33,8 @@ FailureOr<Sizes> isthmus::axesMask(NodeContext &c, ArrayRef<OpFoldResult> axes,
       mask[d] = m.add(mask[d], m.eq(*axis, m.constant(d)));
   }
   for (OpFoldResult v : mask)
-    if (failed(c.check(m.cmp(P::sle, v, m.constant(1)),
-                       "an axis is given twice")))
+    if (failed(
+            c.check(m.cmp(P::sle, v, m.constant(1)), "an axis is given twice")))
       return failure();
   return mask;
 }

@@ -13,9 +13,8 @@ namespace isthmus {
 
 /// 1 for each dim that one of the axes names, else 0. Checks that they are in
 /// range and distinct.
-mlir::FailureOr<Sizes> axesMask(NodeContext &c,
-                                llvm::ArrayRef<OpFoldResult> axes,
-                                int64_t rank);
+mlir::FailureOr<Sizes>
+axesMask(NodeContext &c, llvm::ArrayRef<OpFoldResult> axes, int64_t rank);
 
 /// The `kept` sizes whose mask is 0, in order.
 Sizes compactSizes(NodeContext &c, llvm::ArrayRef<OpFoldResult> sizes,

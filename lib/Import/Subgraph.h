@@ -24,9 +24,8 @@ ImportValue *sliceAlong(NodeContext &c, ImportValue &x, int64_t axis,
 ImportValue *elementAlong(NodeContext &c, ImportValue &x, int64_t axis,
                           OpFoldResult at);
 /// A new dim at `axis` over values of one shape.
-mlir::FailureOr<ImportValue *> stack(NodeContext &c,
-                                     llvm::ArrayRef<ImportValue *> values,
-                                     int64_t axis);
+mlir::FailureOr<ImportValue *>
+stack(NodeContext &c, llvm::ArrayRef<ImportValue *> values, int64_t axis);
 
 } // namespace isthmus
 

@@ -124,7 +124,8 @@ bool Compilation::dump(ModuleOp m, StringRef stage) {
   if (options.dumpDir.empty())
     return true;
   if (std::error_code ec = llvm::sys::fs::create_directories(options.dumpDir))
-    return fail("IST-C0002", "cannot make " + options.dumpDir + ": " + ec.message());
+    return fail("IST-C0002",
+                "cannot make " + options.dumpDir + ": " + ec.message());
   std::error_code ec;
   std::string path = options.dumpDir + "/" + stage.str() + ".mlir";
   llvm::raw_fd_ostream file(path, ec);
@@ -166,8 +167,9 @@ bool Compilation::compileKernels(ModuleOp m, const Target &target,
   objects.resize(texts.size());
   std::atomic<size_t> next{0};
   std::atomic<bool> ok{true};
-  unsigned jobs = options.jobs ? options.jobs
-                               : llvm::hardware_concurrency().compute_thread_count();
+  unsigned jobs = options.jobs
+                      ? options.jobs
+                      : llvm::hardware_concurrency().compute_thread_count();
   auto work = [&] {
     MLIRContext own(registry, MLIRContext::Threading::DISABLED);
     own.loadAllAvailableDialects();
@@ -293,8 +295,9 @@ bool Compilation::write(fb::ManifestT &manifest,
     w->bytes = entry.bytes;
     w->dtype = entry.dtype;
     w->dims = entry.dims;
-    ArrayRef<uint8_t> bytes(reinterpret_cast<const uint8_t *>(entry.data.data()),
-                            entry.data.size());
+    ArrayRef<uint8_t> bytes(
+        reinterpret_cast<const uint8_t *>(entry.data.data()),
+        entry.data.size());
     if (!entry.file.empty()) {
       auto &file = files[entry.file];
       if (!file) {
@@ -307,8 +310,8 @@ bool Compilation::write(fb::ManifestT &manifest,
       }
       if (entry.offset > file->getBufferSize() ||
           entry.bytes > file->getBufferSize() - entry.offset)
-        return fail("IST-C0005", "weight '" + entry.name + "' lies outside " +
-                                     entry.file);
+        return fail("IST-C0005",
+                    "weight '" + entry.name + "' lies outside " + entry.file);
       bytes = ArrayRef<uint8_t>(
           reinterpret_cast<const uint8_t *>(file->getBufferStart()) +
               entry.offset,

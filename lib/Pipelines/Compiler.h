@@ -21,16 +21,16 @@ enum class Stage { graph, kernel, tiled, artifact };
 
 struct CompileOptions {
   std::string input;
-  std::string output;                // for Stage::artifact
-  std::vector<std::string> targets;  // "cpu:native"
+  std::string output;               // for Stage::artifact
+  std::vector<std::string> targets; // "cpu:native"
   /// Ranges of symbolic dims by name, both ends included.
   std::map<std::string, std::pair<int64_t, int64_t>> shapes;
   Stage stage = Stage::artifact;
-  unsigned jobs = 0;                 // 0: one per core
+  unsigned jobs = 0; // 0: one per core
   bool fuse = true;
-  bool remarks = false;              // print each kernel's plans
-  unsigned refuseEvery = 0;          // PlanOptions::refuseEvery
-  std::string dumpDir;               // write every stage there
+  bool remarks = false;     // print each kernel's plans
+  unsigned refuseEvery = 0; // PlanOptions::refuseEvery
+  std::string dumpDir;      // write every stage there
 };
 
 /// Compiles options.input. Messages, one a line with a code, go to `errors`;

@@ -20,9 +20,8 @@ namespace {
 
 bool isNative(StringRef name) {
   static constexpr StringRef names[] = {
-      "math.fma",  "math.floor", "math.ceil",     "math.trunc",
-      "math.sqrt", "math.absf",  "math.absi",     "math.roundeven",
-      "math.ctpop"};
+      "math.fma",  "math.floor", "math.ceil",      "math.trunc", "math.sqrt",
+      "math.absf", "math.absi",  "math.roundeven", "math.ctpop"};
   return llvm::is_contained(names, name);
 }
 
@@ -100,16 +99,14 @@ struct ExpandRemF : OpRewritePattern<arith::RemFOp> {
     Value down = arith::SubFOp::create(rewriter, loc, r, signedB);
     r = arith::SelectOp::create(rewriter, loc, large, down, r);
     // fmod(a, inf) is a.
-    Value inf = arith::ConstantOp::create(
-        rewriter, loc,
-        [&]() -> TypedAttr {
-          auto type = cast<FloatType>(getElementTypeOrSelf(a));
-          TypedAttr one = rewriter.getFloatAttr(
-              type, APFloat::getInf(type.getFloatSemantics()));
-          if (auto vector = dyn_cast<VectorType>(a.getType()))
-            return DenseElementsAttr::get(vector, Attribute(one));
-          return one;
-        }());
+    Value inf = arith::ConstantOp::create(rewriter, loc, [&]() -> TypedAttr {
+      auto type = cast<FloatType>(getElementTypeOrSelf(a));
+      TypedAttr one = rewriter.getFloatAttr(
+          type, APFloat::getInf(type.getFloatSemantics()));
+      if (auto vector = dyn_cast<VectorType>(a.getType()))
+        return DenseElementsAttr::get(vector, Attribute(one));
+      return one;
+    }());
     Value infinite = cmp(arith::CmpFPredicate::OEQ, absB, inf);
     Value finite = cmp(arith::CmpFPredicate::OLT,
                        math::AbsFOp::create(rewriter, loc, a), inf);
@@ -141,12 +138,12 @@ struct NarrowF64 : OpRewritePattern<arith::TruncFOp> {
     };
     Value r = arith::TruncFOp::create(rewriter, loc, f32, x);
     Value e = arith::ExtFOp::create(rewriter, loc, x.getType(), r);
-    Value inexact = arith::CmpFOp::create(rewriter, loc,
-                                          arith::CmpFPredicate::ONE, e, x);
-    Value outward = arith::CmpFOp::create(
-        rewriter, loc, arith::CmpFPredicate::OGT,
-        math::AbsFOp::create(rewriter, loc, e),
-        math::AbsFOp::create(rewriter, loc, x));
+    Value inexact =
+        arith::CmpFOp::create(rewriter, loc, arith::CmpFPredicate::ONE, e, x);
+    Value outward =
+        arith::CmpFOp::create(rewriter, loc, arith::CmpFPredicate::OGT,
+                              math::AbsFOp::create(rewriter, loc, e),
+                              math::AbsFOp::create(rewriter, loc, x));
     Value bits = arith::BitcastOp::create(rewriter, loc, i32, r);
     Value inward = arith::SubIOp::create(rewriter, loc, bits, constant(1));
     Value cut = arith::SelectOp::create(rewriter, loc, outward, inward, bits);
@@ -182,18 +179,26 @@ struct Bits {
       attr = DenseElementsAttr::get(vector, Attribute(attr));
     return arith::ConstantOp::create(b, loc, attr);
   }
-  Value land(Value x, uint32_t m) { return arith::AndIOp::create(b, loc, x, c(m)); }
+  Value land(Value x, uint32_t m) {
+    return arith::AndIOp::create(b, loc, x, c(m));
+  }
   Value lor(Value x, Value y) { return arith::OrIOp::create(b, loc, x, y); }
   Value add(Value x, Value y) { return arith::AddIOp::create(b, loc, x, y); }
-  Value shl(Value x, uint32_t n) { return arith::ShLIOp::create(b, loc, x, c(n)); }
-  Value shr(Value x, uint32_t n) { return arith::ShRUIOp::create(b, loc, x, c(n)); }
+  Value shl(Value x, uint32_t n) {
+    return arith::ShLIOp::create(b, loc, x, c(n));
+  }
+  Value shr(Value x, uint32_t n) {
+    return arith::ShRUIOp::create(b, loc, x, c(n));
+  }
   Value uge(Value x, uint32_t m) {
     return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::uge, x, c(m));
   }
   Value select(Value t, Value x, Value y) {
     return arith::SelectOp::create(b, loc, t, x, y);
   }
-  Value cast(Value x, Type to) { return arith::BitcastOp::create(b, loc, to, x); }
+  Value cast(Value x, Type to) {
+    return arith::BitcastOp::create(b, loc, to, x);
+  }
 };
 
 static Type sameShape(Type like, Type element) {
@@ -219,9 +224,9 @@ struct ExtendHalf : OpRewritePattern<arith::ExtFOp> {
     Value magnitude = i.land(h, 0x7fff), sign = i.shl(i.land(h, 0x8000), 16);
     Value moved = i.shl(magnitude, 13);
     Value scale = i.cast(i.c(0x77800000), f32); // 2^112
-    Value finite = i.cast(arith::MulFOp::create(rewriter, loc,
-                                                i.cast(moved, f32), scale),
-                          i.type);
+    Value finite =
+        i.cast(arith::MulFOp::create(rewriter, loc, i.cast(moved, f32), scale),
+               i.type);
     Value special = i.lor(moved, i.c(0x7f800000));
     Value bits =
         i.lor(i.select(i.uge(magnitude, 0x7c00), special, finite), sign);
@@ -266,8 +271,7 @@ struct TruncateHalf : OpRewritePattern<arith::TruncFOp> {
   }
 };
 
-struct ExpandMathPass
-    : PassWrapper<ExpandMathPass, OperationPass<>> {
+struct ExpandMathPass : PassWrapper<ExpandMathPass, OperationPass<>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ExpandMathPass)
   ExpandMathPass(ExpandMathOptions options) : options(options) {}
   ExpandMathOptions options;
@@ -286,10 +290,10 @@ struct ExpandMathPass
     patterns.add<ThroughF32, ExpandRemF, NarrowF64>(ctx);
     // Approximations first: an expansion is the fallback for what has none.
     populateMathPolynomialApproximationPatterns(patterns, expand, 5);
-    math::populateExpansionPatterns(
-        patterns, {"sinh", "cosh", "tan", "asinh", "acosh", "atanh", "exp2",
-                   "powf", "fpowi", "ipowi", "round", "rsqrt", "ctlz",
-                   "clampf"});
+    math::populateExpansionPatterns(patterns,
+                                    {"sinh", "cosh", "tan", "asinh", "acosh",
+                                     "atanh", "exp2", "powf", "fpowi", "ipowi",
+                                     "round", "rsqrt", "ctlz", "clampf"});
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
       return signalPassFailure();
     // What the approximations themselves use.

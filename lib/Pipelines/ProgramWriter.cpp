@@ -86,8 +86,8 @@ uint32_t WeightTable::add(Operation *op) {
     key = "f" + entry.file + ":" + std::to_string(entry.offset) + ":" +
           std::to_string(entry.bytes);
   } else {
-    auto constant = cast<DenseElementsAttr>(
-        cast<arith::ConstantOp>(op).getValue());
+    auto constant =
+        cast<DenseElementsAttr>(cast<arith::ConstantOp>(op).getValue());
     int64_t each = elementBytes(type.getElementType());
     entry.name = "constant" + std::to_string(list.size());
     bool isBool = type.getElementType().isInteger(1);
@@ -185,8 +185,8 @@ void Writer::addKernel(kernel::FuncOp k) {
   for (unsigned i = 0; i < k.getNumSizes(); ++i)
     param(fb::ParamKind::scalar, fb::Access::none, 1);
   for (unsigned i = 0; i < k.getNumBindings(); ++i) {
-    static constexpr fb::Access access[] = {
-        fb::Access::read, fb::Access::write, fb::Access::readwrite};
+    static constexpr fb::Access access[] = {fb::Access::read, fb::Access::write,
+                                            fb::Access::readwrite};
     auto type = cast<MemRefType>(k.getBinding(i).getType());
     param(fb::ParamKind::address, access[k.getAccess()[i]],
           std::max<int64_t>(k.getAlign()[i],
@@ -222,8 +222,8 @@ uint32_t Writer::reg(Value v) {
   if (it != regs.end())
     return it->second;
   // Only constants are reached before their definition was emitted.
-  auto attr = cast<IntegerAttr>(
-      v.getDefiningOp<arith::ConstantOp>().getValue());
+  auto attr =
+      cast<IntegerAttr>(v.getDefiningOp<arith::ConstantOp>().getValue());
   return constant(attr.getValue().getBitWidth() == 1
                       ? attr.getValue().getZExtValue()
                       : attr.getValue().getSExtValue());
@@ -293,8 +293,7 @@ FailureOr<uint32_t> Writer::integerOp(Operation *op) {
     uint32_t c = operand(0), a = operand(1), b = operand(2);
     uint32_t r = fn->int_regs++;
     emit(I::select, r, c, a, b);
-    if (afterRead.contains(a) || afterRead.contains(b) ||
-        afterRead.contains(c))
+    if (afterRead.contains(a) || afterRead.contains(b) || afterRead.contains(c))
       afterRead.insert(r);
     return r;
   }
@@ -442,8 +441,8 @@ LogicalResult Writer::launch(hal::LaunchOp op) {
 }
 
 LogicalResult Writer::emitOp(Operation *op) {
-  if (isa<graph::WeightOp, graph::ReshapeOp, hal::DerivedOp,
-          arith::ConstantOp, func::ReturnOp>(op))
+  if (isa<graph::WeightOp, graph::ReshapeOp, hal::DerivedOp, arith::ConstantOp,
+          func::ReturnOp>(op))
     return success(); // on use
   if (auto l = dyn_cast<hal::LaunchOp>(op))
     return launch(l);

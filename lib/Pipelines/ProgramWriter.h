@@ -9,8 +9,8 @@
 
 #include "targets/Target.h"
 
-#include "mlir/IR/BuiltinOps.h"
 #include "lib/Artifact/program_generated.h"
+#include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/StringMap.h"
 
 namespace isthmus {
@@ -20,7 +20,7 @@ class WeightTable {
 public:
   struct Entry {
     std::string name;
-    std::string file;      // empty: `data` holds the bytes
+    std::string file; // empty: `data` holds the bytes
     uint64_t offset = 0, bytes = 0;
     std::vector<char> data;
     fb::DType dtype;

@@ -41,7 +41,8 @@ static const DiagnosticKind kinds[] = {
     {"IST-I0001", "unreadable or damaged file",
      "The file is missing, cannot be read, or is no ONNX protobuf. Check the "
      "path; export or\ndownload the model again."},
-    {"IST-I0002", "no graph", "The model file holds no graph: export it again."},
+    {"IST-I0002", "no graph",
+     "The model file holds no graph: export it again."},
     {"IST-I0003", "malformed graph",
      "Names are used before they are defined, defined twice, or form a cycle. "
      "Check the model\nwith onnx.checker and export it again."},
@@ -66,7 +67,8 @@ static const DiagnosticKind kinds[] = {
      "fewer are not\nsupported as run-time tensors. Cast before exporting."},
     {"IST-I0104", "unsupported form of a supported operator",
      "An attribute or an input of this node is used in a way that is not "
-     "supported, often a\nrun-time value that must be a constant. Fold constants "
+     "supported, often a\nrun-time value that must be a constant. Fold "
+     "constants "
      "when exporting."},
     {"IST-I0105", "the node breaks the operator's rules",
      "Ranks, types, lengths or attributes are not what ONNX allows. Check the "
@@ -76,11 +78,11 @@ static const DiagnosticKind kinds[] = {
      "it with the model."},
     {"IST-T0001", "bad batch file",
      "--batch takes a JSON list of objects with model, output and target."},
-    {"IST-T0002", "the compiler crashed",
-     "A bug: report it with the model."},
+    {"IST-T0002", "the compiler crashed", "A bug: report it with the model."},
     {"IST-T0003", "bad --shape", "Write name:size or name:min..max."},
     {"IST-T0004", "no model given", "istc model.onnx -o model.ist"},
-    {"IST-T0005", "unknown target", "ist-kernel takes vendor:arch, such as nvidia:sm_90a."},
+    {"IST-T0005", "unknown target",
+     "ist-kernel takes vendor:arch, such as nvidia:sm_90a."},
     {"IST-T0006", "no kernel in the input",
      "ist-kernel takes a file of kernel.func operations; the message says what "
      "does not parse."},
@@ -89,7 +91,8 @@ static const DiagnosticKind kinds[] = {
      "cannot lower."},
     {"IST-T0008", "linking the kernels failed",
      "An undefined symbol is a bug of the target: report it with the kernel."},
-    {"IST-T0009", "cannot write the output", "Name a file that can be written."},
+    {"IST-T0009", "cannot write the output",
+     "Name a file that can be written."},
     {"IST-T0010", "unknown code",
      "`istc --explain` takes a code as messages show it, such as IST-I0101."},
 };

@@ -23,19 +23,18 @@ struct Row {
 // Feature levels of the x86-64 psABI; aarch64 with its base NEON; riscv64 with
 // the RVV 1.0 vector extension. The last two are assembled only.
 static const Row rows[] = {
-    {"x86-64-v2", "x86_64-unknown-linux-gnu", "x86-64-v2", "", 16, 16, false, false,
-     "x86_64", "sse4.2,popcnt"},
-    {"x86-64-v3", "x86_64-unknown-linux-gnu", "x86-64-v3", "", 32, 16, true, true,
-     "x86_64", "avx2,fma,f16c,bmi,bmi2,lzcnt,movbe"},
+    {"x86-64-v2", "x86_64-unknown-linux-gnu", "x86-64-v2", "", 16, 16, false,
+     false, "x86_64", "sse4.2,popcnt"},
+    {"x86-64-v3", "x86_64-unknown-linux-gnu", "x86-64-v3", "", 32, 16, true,
+     true, "x86_64", "avx2,fma,f16c,bmi,bmi2,lzcnt,movbe"},
     {"x86-64-v4", "x86_64-unknown-linux-gnu", "x86-64-v4", "-prefer-256-bit",
      64, 32, true, true, "x86_64",
      "avx2,fma,f16c,bmi,bmi2,lzcnt,movbe,avx512f,avx512bw,avx512cd,avx512dq,"
      "avx512vl"},
-    {"aarch64", "aarch64-unknown-linux-gnu", "generic", "+neon", 16, 32, true, true,
-     "aarch64", ""},
+    {"aarch64", "aarch64-unknown-linux-gnu", "generic", "+neon", 16, 32, true,
+     true, "aarch64", ""},
     {"riscv64", "riscv64-unknown-linux-gnu", "generic-rv64",
-     "+m,+a,+f,+d,+c,+v,+zvl128b", 16, 32, true, false,
-     "riscv64", ""},
+     "+m,+a,+f,+d,+c,+v,+zvl128b", 16, 32, true, false, "riscv64", ""},
 };
 
 /// The best row that the machine running the compiler satisfies.
@@ -63,7 +62,8 @@ static const Row *nativeRow() {
 #endif
 }
 
-std::optional<TargetInfo> cpu::parseCPU(llvm::StringRef arch, std::string &error) {
+std::optional<TargetInfo> cpu::parseCPU(llvm::StringRef arch,
+                                        std::string &error) {
   const Row *row = nullptr;
   if (arch == "native" || arch.empty())
     row = nativeRow();

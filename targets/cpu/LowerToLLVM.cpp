@@ -111,8 +111,8 @@ static LogicalResult makeFunctions(ModuleOp module, KernelObject &object) {
     return LLVM::LoadOp::create(b, loc, type, at);
   };
   for (unsigned i = 0; i < sizes; ++i)
-    args.push_back(arith::IndexCastOp::create(b, loc, b.getIndexType(),
-                                              argument(i, i64)));
+    args.push_back(
+        arith::IndexCastOp::create(b, loc, b.getIndexType(), argument(i, i64)));
   for (unsigned i = 0; i < bindings; ++i)
     args.push_back(argument(sizes + i, ptr));
   args.push_back(object.usesErrorWord

@@ -15,7 +15,8 @@
 int main(int argc, char **argv) {
   mlir::DialectRegistry registry;
   mlir::registerAllDialects(registry);
-  registry.insert<isthmus::graph::GraphDialect, isthmus::kernel::KernelDialect>();
+  registry
+      .insert<isthmus::graph::GraphDialect, isthmus::kernel::KernelDialect>();
   mlir::registerTransformsPasses();
   return mlir::asMainReturnCode(
       mlir::MlirOptMain(argc, argv, "isthmus optimizer driver\n", registry));

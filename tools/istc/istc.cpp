@@ -89,9 +89,9 @@ static int runBatch(const std::string &file, CompileOptions base) {
               std::to_string(WTERMSIG(status)) + "\n";
     if (!result["ok"])
       result["error"] = text;
-    std::cout
-        << result.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)
-        << std::endl;
+    std::cout << result.dump(-1, ' ', false,
+                             nlohmann::json::error_handler_t::replace)
+              << std::endl;
   }
   return 0;
 }
@@ -145,8 +145,8 @@ int main(int argc, char **argv) {
                 << "; codes look like IST-I0101\n";
       return 1;
     }
-    std::cout << kind->code << ": " << kind->title << "\n\n" << kind->text
-              << "\n";
+    std::cout << kind->code << ": " << kind->title << "\n\n"
+              << kind->text << "\n";
     return 0;
   }
   options.fuse = level > 0;

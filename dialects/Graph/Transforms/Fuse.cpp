@@ -23,10 +23,10 @@ using namespace isthmus;
 static int64_t bodyCost(linalg::LinalgOp op) {
   int64_t cost = 0;
   op->getRegion(0).walk([&](Operation *inner) {
-    cost += isa<math::MathDialect>(inner->getDialect()) ||
-                    isa<arith::DivFOp>(inner)
-                ? 10
-                : 1;
+    cost +=
+        isa<math::MathDialect>(inner->getDialect()) || isa<arith::DivFOp>(inner)
+            ? 10
+            : 1;
   });
   return cost;
 }
@@ -49,8 +49,7 @@ static bool shouldFuse(OpOperand *use) {
   for (Operation *user : producer->getUsers())
     if (user != consumer.getOperation())
       return false;
-  if (consumer.getNumLoops() > producer.getNumLoops() &&
-      bodyCost(producer) > 4)
+  if (consumer.getNumLoops() > producer.getNumLoops() && bodyCost(producer) > 4)
     return false;
   return true;
 }

@@ -66,14 +66,15 @@ static graph::ParallelOp makeParallel(OpBuilder &b, Location loc, StringRef op,
 static Value packPanels(OpBuilder &b, Location loc, Value weight, bool nFirst,
                         int64_t panel) {
   auto type = cast<RankedTensorType>(weight.getType());
-  int64_t k = type.getDimSize(nFirst ? 1 : 0), n = type.getDimSize(nFirst ? 0 : 1);
+  int64_t k = type.getDimSize(nFirst ? 1 : 0),
+          n = type.getDimSize(nFirst ? 0 : 1);
   int64_t panels = llvm::divideCeil(n, panel);
   auto packed =
       RankedTensorType::get({panels, k, panel}, type.getElementType());
   Value p = constant(b, loc, panels), kSize = constant(b, loc, k),
         width = constant(b, loc, panel);
-  auto op = makeParallel(b, loc, "Pack", {p, kSize, width}, weight, {}, {},
-                         packed);
+  auto op =
+      makeParallel(b, loc, "Pack", {p, kSize, width}, weight, {}, {}, packed);
   OpBuilder::InsertionGuard guard(b);
   Block &block = op.getBody().front();
   b.setInsertionPointToStart(&block);
@@ -89,8 +90,8 @@ static Value packPanels(OpBuilder &b, Location loc, Value weight, bool nFirst,
   if (nFirst)
     std::swap(at[0], at[1]);
   Value v = memref::LoadOp::create(b, loc, arg(3), at);
-  Value zero = arith::ConstantOp::create(
-      b, loc, b.getZeroAttr(type.getElementType()));
+  Value zero =
+      arith::ConstantOp::create(b, loc, b.getZeroAttr(type.getElementType()));
   v = arith::SelectOp::create(b, loc, inside, v, zero);
   memref::StoreOp::create(b, loc, v, arg(4),
                           ValueRange{arg(0), arg(1), arg(2)});
@@ -112,8 +113,7 @@ static void packContraction(linalg::GenericOp op, const TargetInfo &info) {
             out = op.getIndexingMapsArray()[2];
   auto n = dyn_cast<AffineDimExpr>(out.getResults().back());
   if (!n || op.getIndexingMapsArray()[0].isFunctionOfDim(n.getPosition()) ||
-      !map.isFunctionOfDim(n.getPosition()) ||
-      !map.isProjectedPermutation())
+      !map.isFunctionOfDim(n.getPosition()) || !map.isProjectedPermutation())
     return;
   OpBuilder b(op);
   Location loc = op.getLoc();
@@ -125,7 +125,8 @@ static void packContraction(linalg::GenericOp op, const TargetInfo &info) {
     auto k = map.getResult(nFirst ? 1 : 0);
     std::optional<int64_t> m;
     if (result.hasStaticShape())
-      m = result.getNumElements() / std::max<int64_t>(result.getShape().back(), 1);
+      m = result.getNumElements() /
+          std::max<int64_t>(result.getShape().back(), 1);
     kernel::ContractionTile tile = kernel::contractionTile(m, info);
     int64_t panel = tile.lanes * tile.vectors;
     int64_t size = type.getDimSize(nFirst ? 0 : 1);
@@ -181,8 +182,8 @@ static void padConvolution(graph::ConvOp op) {
   auto filter = cast<RankedTensorType>(op.getFilter().getType());
   unsigned rank = op.getStrides().size();
   ArrayRef<int64_t> pads = op.getPads();
-  if (rank > 2 || !type.getElementType().isF32() ||
-      !filter.hasStaticShape() || op.getStrides().back() > 2 ||
+  if (rank > 2 || !type.getElementType().isF32() || !filter.hasStaticShape() ||
+      op.getStrides().back() > 2 ||
       llvm::all_of(pads, [](int64_t p) { return p == 0; }) ||
       llvm::any_of(pads, [](int64_t p) { return p < 0; }))
     return;

@@ -181,8 +181,7 @@ kernel::FuncOp Outliner::uniqueKernel(kernel::FuncOp candidate,
   llvm::raw_string_ostream stream(text);
   candidate.setSymName("k");
   // Verified as a whole later, not once per kernel.
-  candidate->print(stream,
-                   OpPrintingFlags().assumeVerified().useLocalScope());
+  candidate->print(stream, OpPrintingFlags().assumeVerified().useLocalScope());
   auto [it, fresh] = byText.try_emplace(text, candidate);
   if (!fresh) {
     candidate.erase();
@@ -228,12 +227,15 @@ LogicalResult Outliner::outline(ArrayRef<Operation *> group) {
   auto bindingOf = [&](Value v, kernel::Access access) {
     auto type = cast<RankedTensorType>(v.getType());
     kernel::Binding binding{
-        access, MemRefType::get(type.getShape(), type.getElementType()), {}, 64};
+        access,
+        MemRefType::get(type.getShape(), type.getElementType()),
+        {},
+        64};
     SmallVector<OpFoldResult> dims = sizesOf(v);
     for (auto [i, dim] : llvm::enumerate(type.getShape()))
       if (ShapedType::isDynamic(dim))
-        binding.dims.push_back(
-            llvm::find(scalars, cast<Value>(dims[i])) - scalars.begin());
+        binding.dims.push_back(llvm::find(scalars, cast<Value>(dims[i])) -
+                               scalars.begin());
     return binding;
   };
   SmallVector<kernel::Binding> bindings;
@@ -298,10 +300,10 @@ LogicalResult Outliner::outline(ArrayRef<Operation *> group) {
     for (OpFoldResult size : sizesOf(v))
       if (auto value = dyn_cast<Value>(size))
         resultSizes.push_back(value);
-  auto launch = hal::LaunchOp::create(
-      b, loc, op->getResultTypes(), k.getSymName(),
-      SmallVector<Value>(scalars.begin(), scalars.end()), operands,
-      resultSizes);
+  auto launch =
+      hal::LaunchOp::create(b, loc, op->getResultTypes(), k.getSymName(),
+                            SmallVector<Value>(scalars.begin(), scalars.end()),
+                            operands, resultSizes);
   for (auto [from, to] : llvm::zip_equal(results, launch.getResults())) {
     sizes[to] = sizesOf(from);
     from.replaceAllUsesWith(to);
@@ -316,8 +318,8 @@ LogicalResult graph::outlineKernels(ModuleOp module, bool epilogues) {
       return failure();
   // Cloned producers are left without users.
   for (auto func : module.getOps<func::FuncOp>())
-    for (Operation &op : llvm::make_early_inc_range(
-             llvm::reverse(func.getBody().front())))
+    for (Operation &op :
+         llvm::make_early_inc_range(llvm::reverse(func.getBody().front())))
       if (isOpTriviallyDead(&op))
         op.erase();
   return success();
@@ -394,12 +396,11 @@ LogicalResult graph::hoistInit(ModuleOp module) {
   func::ReturnOp::create(b, main.getLoc(), returned);
   for (auto [i, v] : llvm::enumerate(derived)) {
     b.setInsertionPointAfterValue(v);
-    v.replaceAllUsesWith(
-        hal::DerivedOp::create(b, v.getLoc(), v.getType(), i));
+    v.replaceAllUsesWith(hal::DerivedOp::create(b, v.getLoc(), v.getType(), i));
   }
   for (func::FuncOp func : {main, init})
-    for (Operation &op : llvm::make_early_inc_range(
-             llvm::reverse(func.getBody().front())))
+    for (Operation &op :
+         llvm::make_early_inc_range(llvm::reverse(func.getBody().front())))
       if (isOpTriviallyDead(&op))
         op.erase();
   return success();

@@ -38,7 +38,8 @@ static bool isMultiplyAdd(linalg::LinalgOp op) {
       !block.getArgument(1).getType().isF32() ||
       !block.getArgument(2).getType().isF32())
     return false;
-  auto add = block.getTerminator()->getOperand(0).getDefiningOp<arith::AddFOp>();
+  auto add =
+      block.getTerminator()->getOperand(0).getDefiningOp<arith::AddFOp>();
   if (!add)
     return false;
   for (unsigned i = 0; i < 2; ++i) {
@@ -196,8 +197,8 @@ std::string kernel::planContraction(FuncOp kernel, const TargetInfo &info) {
   for (auto [d, v] : llvm::zip(dims.outer, at))
     ivs[d] = v;
   Value nBegin = arith::MulIOp::create(b, loc, at.back(), tb.index(width));
-  Value mBlock = arith::MulIOp::create(b, loc, at[at.size() - 2],
-                                       tb.index(rows * blocks));
+  Value mBlock =
+      arith::MulIOp::create(b, loc, at[at.size() - 2], tb.index(rows * blocks));
   Value sizeM = tb.toValue(M), sizeN = tb.toValue(N),
         sizeK = tb.toValue(sizes[dims.k]);
   Value A = tb.memoryOf(op.getDpsInputs()[0]),
@@ -210,9 +211,8 @@ std::string kernel::planContraction(FuncOp kernel, const TargetInfo &info) {
   // Where the epilogue's loops stand among the contraction's.
   SmallVector<unsigned> outDims;
   for (AffineExpr e : mapC.getResults())
-    outDims.push_back(isa<AffineDimExpr>(e)
-                          ? cast<AffineDimExpr>(e).getPosition()
-                          : ~0u);
+    outDims.push_back(
+        isa<AffineDimExpr>(e) ? cast<AffineDimExpr>(e).getPosition() : ~0u);
   bool exactN = staticN && *staticN % width == 0;
   bool exactM = staticM && *staticM % rows == 0;
   VectorType vec = vectorOf(b.getF32Type(), lanes);
@@ -236,10 +236,11 @@ std::string kernel::planContraction(FuncOp kernel, const TargetInfo &info) {
             b, loc, vectorOf(b.getI1Type(), lanes), left);
       }
     }
-    Value start = vector::BroadcastOp::create(b, loc, vec,
-                                              tb.scalar(fill.value()));
+    Value start =
+        vector::BroadcastOp::create(b, loc, vec, tb.scalar(fill.value()));
     SmallVector<Value> acc(rows * vectors, start);
-    auto loop = scf::ForOp::create(b, loc, tb.index(0), sizeK, tb.index(1), acc);
+    auto loop =
+        scf::ForOp::create(b, loc, tb.index(0), sizeK, tb.index(1), acc);
     {
       OpBuilder::InsertionGuard guard(b);
       b.setInsertionPointToStart(loop.getBody());
@@ -261,8 +262,8 @@ std::string kernel::planContraction(FuncOp kernel, const TargetInfo &info) {
         if (dims.hasM)
           ivs[dims.m] = mAt[i];
         ivs[dims.n] = nBegin; // A does not depend on it
-        Value a = vector::BroadcastOp::create(
-            b, loc, vec, tb.load(A, tb.apply(mapA, ivs)));
+        Value a = vector::BroadcastOp::create(b, loc, vec,
+                                              tb.load(A, tb.apply(mapA, ivs)));
         for (int64_t j = 0; j < vectors; ++j)
           next.push_back(vector::FMAOp::create(
               b, loc, a, bRow[j], loop.getRegionIterArgs()[i * vectors + j]));
@@ -273,18 +274,18 @@ std::string kernel::planContraction(FuncOp kernel, const TargetInfo &info) {
       OpBuilder::InsertionGuard guard(b);
       if (!exactM && i) {
         Value row = arith::AddIOp::create(b, loc, m0, tb.index(i));
-        Value inside = arith::CmpIOp::create(
-            b, loc, arith::CmpIPredicate::ult, row, sizeM);
+        Value inside = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult,
+                                             row, sizeM);
         auto branch = scf::IfOp::create(b, loc, inside, false);
         b.setInsertionPointToStart(&branch.getThenRegion().front());
       }
       for (int64_t j = 0; j < vectors; ++j) {
         SmallVector<Value> point;
         for (unsigned d : outDims)
-          point.push_back(d == ~0u        ? tb.index(0)
-                          : d == dims.n   ? nAt[j]
+          point.push_back(d == ~0u                   ? tb.index(0)
+                          : d == dims.n              ? nAt[j]
                           : dims.hasM && d == dims.m ? mAt[i]
-                                          : ivs[d]);
+                                                     : ivs[d]);
         Value v = applyEpilogue(tb, epilogue, loop.getResult(i * vectors + j),
                                 point, lanes, masks[j]);
         storeVector(tb, v, C, point, masks[j]);
@@ -306,8 +307,8 @@ std::string kernel::planContraction(FuncOp kernel, const TargetInfo &info) {
     emitRows(true);
   } else {
     Value end = arith::AddIOp::create(b, loc, nBegin, tb.index(width));
-    Value full = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ule, end,
-                                       sizeN);
+    Value full =
+        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ule, end, sizeN);
     auto branch = scf::IfOp::create(b, loc, full, true);
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(&branch.getThenRegion().front());

@@ -94,7 +94,8 @@ std::string kernel::planConv(FuncOp kernel, const TargetInfo &info) {
         joined = false;
       unsigned n = map.getNumResults();
       if (h && w &&
-          (n < 2 || map.getResult(n - 2) != getAffineDimExpr(2, op.getContext()) ||
+          (n < 2 ||
+           map.getResult(n - 2) != getAffineDimExpr(2, op.getContext()) ||
            map.getResult(n - 1) != getAffineDimExpr(3, op.getContext())))
         joined = false;
     }
@@ -130,18 +131,19 @@ std::string kernel::planConv(FuncOp kernel, const TargetInfo &info) {
   int64_t vectors = std::max<int64_t>(1, (registers - 4) / (rows + 1));
   vectors = std::min<int64_t>(vectors, 4);
   if (staticPixels)
-    vectors = std::min<int64_t>(vectors,
-                                llvm::divideCeil(*staticPixels, lanes));
+    vectors =
+        std::min<int64_t>(vectors, llvm::divideCeil(*staticPixels, lanes));
   const int64_t width = lanes * vectors;
   // Several tiles of a long row share the weights they read.
   const int64_t tiles =
-      staticPixels ? std::min<int64_t>(4, llvm::divideCeil(*staticPixels, width))
-                   : 4;
+      staticPixels
+          ? std::min<int64_t>(4, llvm::divideCeil(*staticPixels, width))
+          : 4;
   VectorType vec = vectorOf(b.getF32Type(), lanes);
 
-  SmallVector<Value> at = tb.makeGrid(
-      {out[0], b.getIndexAttr(groups), b.getIndexAttr(perGroup / rows), rowsOut,
-       tb.ceilDiv(rowPixels, width * tiles)});
+  SmallVector<Value> at = tb.makeGrid({out[0], b.getIndexAttr(groups),
+                                       b.getIndexAttr(perGroup / rows), rowsOut,
+                                       tb.ceilDiv(rowPixels, width * tiles)});
   Value image = at[0], group = at[1], outRow = at[3];
   auto add = [&](Value x, Value y) -> Value {
     return arith::AddIOp::create(b, loc, x, y);
@@ -196,9 +198,8 @@ std::string kernel::planConv(FuncOp kernel, const TargetInfo &info) {
     std::function<SmallVector<Value>(unsigned, ValueRange)> nest =
         [&](unsigned depth, ValueRange carried) -> SmallVector<Value> {
       if (depth < trip.size()) {
-        auto loop = scf::ForOp::create(b, loc, tb.index(0),
-                                       tb.index(trip[depth]), tb.index(1),
-                                       carried);
+        auto loop = scf::ForOp::create(
+            b, loc, tb.index(0), tb.index(trip[depth]), tb.index(1), carried);
         OpBuilder::InsertionGuard guard(b);
         b.setInsertionPointToStart(loop.getBody());
         taps.push_back(loop.getInductionVar());
@@ -229,8 +230,7 @@ std::string kernel::planConv(FuncOp kernel, const TargetInfo &info) {
         Value mask = vector::CreateMaskOp::create(
             b, loc, vectorOf(b.getI1Type(), 2 * lanes), left);
         Value both = loadVector(tb, X, index, 2 * lanes, mask);
-        xRow.push_back(
-            vector::DeinterleaveOp::create(b, loc, both).getRes1());
+        xRow.push_back(vector::DeinterleaveOp::create(b, loc, both).getRes1());
       }
       SmallVector<Value> next;
       for (int64_t i = 0; i < rows; ++i) {

@@ -96,10 +96,9 @@ mergeOperand(TileBuilder &tb, Value memref, AffineMap map,
     exprs.push_back(results[i].replaceDims(replace));
   }
   if (merged)
-    memref = memref::CollapseShapeOp::create(tb.b, tb.loc, memref,
-                                             reassociation);
-  return {memref,
-          AffineMap::get(groups.size(), 0, exprs, tb.b.getContext())};
+    memref =
+        memref::CollapseShapeOp::create(tb.b, tb.loc, memref, reassociation);
+  return {memref, AffineMap::get(groups.size(), 0, exprs, tb.b.getContext())};
 }
 
 /// What the reduction of output `i` starts from.
@@ -113,10 +112,10 @@ static Value initialValue(TileBuilder &tb, linalg::LinalgOp op, unsigned i,
 }
 
 /// Reduction loops dims[from..], innermost runs the body on accumulators.
-static SmallVector<Value> reduce(TileBuilder &tb,
-                                 ArrayRef<std::pair<unsigned, OpFoldResult>> dims,
-                                 SmallVector<Value> &ivs, ValueRange acc,
-                                 function_ref<SmallVector<Value>(ValueRange)> body) {
+static SmallVector<Value>
+reduce(TileBuilder &tb, ArrayRef<std::pair<unsigned, OpFoldResult>> dims,
+       SmallVector<Value> &ivs, ValueRange acc,
+       function_ref<SmallVector<Value>(ValueRange)> body) {
   if (dims.empty())
     return body(acc);
   auto loop = scf::ForOp::create(tb.b, tb.loc, tb.index(0),
@@ -157,8 +156,8 @@ static void emitGeneric(TileBuilder &tb, linalg::LinalgOp op,
   for (OpOperand &operand : op->getOpOperands()) {
     Value memref = tb.memoryOf(operand.get());
     if (op.isDpsInit(&operand)) {
-      Value stored = op->getResult(operand.getOperandNumber() -
-                                   op.getNumDpsInputs());
+      Value stored =
+          op->getResult(operand.getOperandNumber() - op.getNumDpsInputs());
       if (epilogue.op)
         stored = epilogue.op->getResult(0);
       memref = tb.memoryOf(stored);
@@ -170,7 +169,8 @@ static void emitGeneric(TileBuilder &tb, linalg::LinalgOp op,
       operands.push_back(mergeOperand(tb, memref, map, groups));
   }
   unsigned inputs = op.getNumDpsInputs(), outputs = op.getNumDpsInits();
-  int64_t perGroup = std::max<int64_t>(1, 16384 / std::max<int64_t>(perPoint, 1));
+  int64_t perGroup =
+      std::max<int64_t>(1, 16384 / std::max<int64_t>(perPoint, 1));
   if (serial)
     perGroup = std::numeric_limits<int32_t>::max();
   tb.forEachPoint(space, perGroup, [&](ValueRange at) {
@@ -278,8 +278,8 @@ static void emitConv(TileBuilder &tb, graph::ConvOp op,
   SmallVector<OpFoldResult> inSizes = sizesOf(tb, op.getInput());
   SmallVector<OpFoldResult> filterSizes = sizesOf(tb, op.getFilter());
   Value x = tb.memoryOf(op.getInput()), w = tb.memoryOf(op.getFilter()),
-        y = tb.memoryOf(
-            epilogue.op ? epilogue.op->getResult(0) : op->getResult(0));
+        y = tb.memoryOf(epilogue.op ? epilogue.op->getResult(0)
+                                    : op->getResult(0));
   Value bias = op.getBias() ? tb.memoryOf(op.getBias()) : Value();
   auto element = cast<FloatType>(
       cast<RankedTensorType>(op.getResult().getType()).getElementType());
@@ -290,14 +290,14 @@ static void emitConv(TileBuilder &tb, graph::ConvOp op,
                : Value(arith::ExtFOp::create(b, loc, accType, v));
   };
   tb.forEachPoint(space, 16, [&](ValueRange at) {
-    Value perGroup = arith::DivUIOp::create(
-        b, loc, tb.toValue(filterSizes[0]), tb.index(op.getGroup()));
+    Value perGroup = arith::DivUIOp::create(b, loc, tb.toValue(filterSizes[0]),
+                                            tb.index(op.getGroup()));
     Value group = arith::DivUIOp::create(b, loc, at[1], perGroup);
     Value firstChannel =
         arith::MulIOp::create(b, loc, group, tb.toValue(filterSizes[1]));
-    Value start = bias ? wide(tb.load(bias, at[1]))
-                       : Value(arith::ConstantOp::create(
-                             b, loc, b.getZeroAttr(accType)));
+    Value start =
+        bias ? wide(tb.load(bias, at[1]))
+             : Value(arith::ConstantOp::create(b, loc, b.getZeroAttr(accType)));
     SmallVector<std::pair<unsigned, OpFoldResult>> dims;
     for (int64_t i = 0; i <= rank; ++i)
       dims.push_back({unsigned(i), filterSizes[i + 1]});
@@ -312,23 +312,22 @@ static void emitConv(TileBuilder &tb, graph::ConvOp op,
             AffineExpr o = b.getAffineDimExpr(0), k = b.getAffineDimExpr(1);
             AffineExpr e = o * op.getStrides()[i] + k * op.getDilations()[i] -
                            op.getPads()[i];
-            Value p = tb.apply(AffineMap::get(2, 0, e),
-                               {at[2 + i], ivs[1 + i]})[0];
+            Value p =
+                tb.apply(AffineMap::get(2, 0, e), {at[2 + i], ivs[1 + i]})[0];
             // One unsigned comparison holds both ends.
             Value ok = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult,
                                              p, tb.toValue(inSizes[2 + i]));
-            inside = inside ? Value(arith::AndIOp::create(b, loc, inside, ok))
-                            : ok;
+            inside =
+                inside ? Value(arith::AndIOp::create(b, loc, inside, ok)) : ok;
             xi.push_back(p);
             wi.push_back(ivs[1 + i]);
           }
           auto branch = scf::IfOp::create(b, loc, accType, inside, true);
           OpBuilder::InsertionGuard guard(b);
           b.setInsertionPointToStart(&branch.getThenRegion().front());
-          Value product =
-              arith::MulFOp::create(b, loc, wide(tb.load(x, xi)),
-                                    wide(tb.load(w, wi)),
-                                    arith::FastMathFlags::contract);
+          Value product = arith::MulFOp::create(b, loc, wide(tb.load(x, xi)),
+                                                wide(tb.load(w, wi)),
+                                                arith::FastMathFlags::contract);
           Value s = arith::AddFOp::create(b, loc, acc[0], product,
                                           arith::FastMathFlags::contract);
           scf::YieldOp::create(b, loc, s);

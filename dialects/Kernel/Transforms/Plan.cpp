@@ -21,8 +21,8 @@ struct Row {
 static const Row rows[] = {
     {"contraction", planContraction},
     {"conv", planConv},
-    {"loops",
-     [](FuncOp k, const TargetInfo &info) { return planLoops(k, info, false); }},
+    {"loops", [](FuncOp k,
+                 const TargetInfo &info) { return planLoops(k, info, false); }},
     {"serial",
      [](FuncOp k, const TargetInfo &info) { return planLoops(k, info, true); }},
 };

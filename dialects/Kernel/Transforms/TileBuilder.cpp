@@ -38,8 +38,8 @@ TileBuilder::TileBuilder(FuncOp kernel)
         {kernel.getAccessOf(i),
          inMemory(cast<MemRefType>(kernel.getBinding(i).getType())),
          SmallVector<int64_t>(kernel.getDimsOf(i)), kernel.getAlign()[i]});
-  result = FuncOp::create(b, loc, kernel.getSymName(), Form::tiled, sizes,
-                          bindings);
+  result =
+      FuncOp::create(b, loc, kernel.getSymName(), Form::tiled, sizes, bindings);
   b.setInsertionPointToStart(&result.getBody().front());
   for (unsigned i = 0; i < kernel.getNumSizes(); ++i) {
     scalars.map(kernel.getSize(i), result.getSize(i));
@@ -203,8 +203,8 @@ SmallVector<Value> TileBuilder::inlineBody(linalg::LinalgOp op, ValueRange args,
   for (Value &v : yielded)
     if (Value mapped = scalars.lookupOrNull(v))
       v = mapped;
-    else if (!isa<BlockArgument>(v) && v.getDefiningOp()->getBlock() ==
-                                           &source.getBody().front())
+    else if (!isa<BlockArgument>(v) &&
+             v.getDefiningOp()->getBlock() == &source.getBody().front())
       v = scalar(v);
   if (clones.empty())
     return yielded;
@@ -275,9 +275,9 @@ void TileBuilder::forEachPoint(ArrayRef<OpFoldResult> space, int64_t perGroup,
     auto n = getConstantIntValue(size);
     if (n && *n == step)
       return {index(0), size};
-    Value begin = step == 1 ? block
-                            : Value(arith::MulIOp::create(b, loc, block,
-                                                          index(step)));
+    Value begin =
+        step == 1 ? block
+                  : Value(arith::MulIOp::create(b, loc, block, index(step)));
     if (step == 1)
       return {begin, b.getIndexAttr(1)};
     if (n && *n % step == 0)
@@ -341,8 +341,8 @@ SmallVector<OpFoldResult> kernel::sizesOf(TileBuilder &tb, Value tensor) {
   Operation *op = tensor.getDefiningOp();
   if (auto in = dyn_cast<bufferization::ToTensorOp>(op)) {
     auto arg = cast<BlockArgument>(in.getBuffer());
-    sizes = tb.result.getMixedSizesOf(arg.getArgNumber() -
-                                      tb.source.getNumSizes());
+    sizes =
+        tb.result.getMixedSizesOf(arg.getArgNumber() - tb.source.getNumSizes());
     return sizes;
   }
   if (auto empty = dyn_cast<tensor::EmptyOp>(op))

@@ -135,9 +135,9 @@ static Value vectorEpilogue(TileBuilder &tb, const Epilogue &epilogue,
     SmallVector<Value> operands;
     for (Value v : inner.getOperands())
       operands.push_back(get(v));
-    OperationState state(
-        tb.loc, inner.getName(), operands,
-        {vectorOf(inner.getResult(0).getType(), width)}, inner.getAttrs());
+    OperationState state(tb.loc, inner.getName(), operands,
+                         {vectorOf(inner.getResult(0).getType(), width)},
+                         inner.getAttrs());
     map.map(inner.getResult(0), b.create(state)->getResult(0));
   }
   return get(block.getTerminator()->getOperand(0));

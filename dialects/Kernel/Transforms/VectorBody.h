@@ -30,8 +30,8 @@ void storeVector(TileBuilder &tb, mlir::Value v, mlir::Value memref,
 /// A consumer of an anchor's (contraction, convolution, reduction) result that
 /// runs before the store: elementwise over the anchor's parallel dims.
 struct Epilogue {
-  mlir::linalg::LinalgOp op;   // null: none
-  unsigned anchorOperand = 0;  // which operand is the anchor's result
+  mlir::linalg::LinalgOp op;  // null: none
+  unsigned anchorOperand = 0; // which operand is the anchor's result
 };
 
 /// The epilogue's value for `acc`, a vector along the last loop dim, at `ivs`.

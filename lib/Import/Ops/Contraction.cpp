@@ -172,9 +172,8 @@ FailureOr<ImportValue *> isthmus::conv(NodeContext &c, ImportValue &x,
           c.idx.eq(x.sizes[1], c.idx.mul(w.sizes[1], c.idx.constant(group))),
           "the filter takes another number of channels")))
     return failure();
-  if (b && (b->rank() != 1 ||
-            failed(c.check(c.idx.eq(b->sizes[0], w.sizes[0]),
-                           "the bias has another size")))) {
+  if (b && (b->rank() != 1 || failed(c.check(c.idx.eq(b->sizes[0], w.sizes[0]),
+                                             "the bias has another size")))) {
     if (!c.failed)
       (void)c.invalid("the bias must be a vector");
     return failure();
@@ -209,8 +208,7 @@ static LogicalResult convOp(NodeContext &c) {
   if (failed(c.requireFloat(0)) || failed(c.requireSameType(0, 1)) ||
       (c.has(2) && failed(c.requireSameType(0, 2))))
     return failure();
-  return c.result(
-      conv(c, c.in(0), c.in(1), c.has(2) ? &c.in(2) : nullptr));
+  return c.result(conv(c, c.in(0), c.in(1), c.has(2) ? &c.in(2) : nullptr));
 }
 
 namespace isthmus {

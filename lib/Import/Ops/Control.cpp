@@ -27,9 +27,10 @@ isthmus::importSubgraph(NodeContext &c, const onnx::GraphProto &graph,
                      Twine(inputs.size()));
   c.importer.unrolledNodes += graph.node_size() + 1;
   if (c.importer.outOfNodes())
-    return c.unsupported("unrolled loops and inlined functions have more than " +
-                             Twine(kMaxUnrolledNodes) + " nodes",
-                         "export the model with fewer iterations or calls");
+    return c.unsupported(
+        "unrolled loops and inlined functions have more than " +
+            Twine(kMaxUnrolledNodes) + " nodes",
+        "export the model with fewer iterations or calls");
   Scope inner;
   inner.parent = &c.scope;
   inner.opsets = c.scope.opsets;
@@ -70,9 +71,8 @@ ImportValue *isthmus::elementAlong(NodeContext &c, ImportValue &x, int64_t axis,
   return reshape(c, *v, sizes);
 }
 
-FailureOr<ImportValue *> isthmus::stack(NodeContext &c,
-                                        ArrayRef<ImportValue *> values,
-                                        int64_t axis) {
+FailureOr<ImportValue *>
+isthmus::stack(NodeContext &c, ArrayRef<ImportValue *> values, int64_t axis) {
   SmallVector<ImportValue *> wide;
   for (ImportValue *v : values) {
     if (v->list || v->absent)
@@ -142,13 +142,12 @@ static LogicalResult ifOp(NodeContext &c) {
     bool same = llvm::equal(l->sizes, r->sizes, IndexMath::same);
     ImportValue *ins[] = {flag, l, r};
     if (same) {
-      (void)c.result(elementwiseTo(c, ins, l->sizes, l->dtype,
-                                   [](OpBuilder &b, Location loc,
-                                      ValueRange a) {
-                                     return BodyMath{b, loc}.select(a[0], a[1],
-                                                                    a[2]);
-                                   }),
-                     i);
+      (void)c.result(
+          elementwiseTo(c, ins, l->sizes, l->dtype,
+                        [](OpBuilder &b, Location loc, ValueRange a) {
+                          return BodyMath{b, loc}.select(a[0], a[1], a[2]);
+                        }),
+          i);
       continue;
     }
     // The host needs the condition for the sizes.
@@ -158,16 +157,16 @@ static LogicalResult ifOp(NodeContext &c) {
     Sizes sizes;
     for (auto [a, b] : llvm::zip_equal(l->sizes, r->sizes))
       sizes.push_back(c.idx.select((*host)[0], a, b));
-    (void)c.result(buildParallel(c, "If", sizes, ins, {},
-                                 ParallelOut{l->dtype, sizes},
-                                 [&](ParallelBody &p) {
-                                   p.store(p.ifElse(
-                                               p.load(0, {}),
-                                               [&] { return p.load(1, p.ivs); },
-                                               [&] { return p.load(2, p.ivs); }),
-                                           p.ivs);
-                                 })[0],
-                   i);
+    (void)c.result(
+        buildParallel(c, "If", sizes, ins, {}, ParallelOut{l->dtype, sizes},
+                      [&](ParallelBody &p) {
+                        p.store(p.ifElse(
+                                    p.load(0, {}),
+                                    [&] { return p.load(1, p.ivs); },
+                                    [&] { return p.load(2, p.ivs); }),
+                                p.ivs);
+                      })[0],
+        i);
   }
   return success();
 }
@@ -177,9 +176,8 @@ static LogicalResult ifOp(NodeContext &c) {
 //===----------------------------------------------------------------------===//
 
 /// The collected results of no iteration at all.
-static FailureOr<ImportValue *> nothing(NodeContext &c,
-                                        const onnx::ValueInfoProto &info,
-                                        int64_t axis) {
+static FailureOr<ImportValue *>
+nothing(NodeContext &c, const onnx::ValueInfoProto &info, int64_t axis) {
   const auto &type = info.type().tensor_type();
   Sizes sizes;
   for (const auto &dim : type.shape().dim())
@@ -193,11 +191,10 @@ static FailureOr<ImportValue *> nothing(NodeContext &c,
     return c.unsupported("there is no iteration, and the shape of output '" +
                          info.name() + "' is not known");
   sizes.insert(sizes.begin() + axis, c.idx.constant(0));
-  return fromIndices(c, sizes, dtype,
-                     [&](OpBuilder &b, Location loc, ValueRange) {
-                       return BodyMath{b, loc}.constant(
-                           elementType(b.getContext(), dtype), 0);
-                     });
+  return fromIndices(
+      c, sizes, dtype, [&](OpBuilder &b, Location loc, ValueRange) {
+        return BodyMath{b, loc}.constant(elementType(b.getContext(), dtype), 0);
+      });
 }
 
 static LogicalResult loopOp(NodeContext &c) {
@@ -256,8 +253,8 @@ static LogicalResult loopOp(NodeContext &c) {
   for (int64_t i = 0; i < collects; ++i) {
     if (!c.wants(n + i))
       continue;
-    auto all = t ? stack(c, collected[i], 0)
-                 : nothing(c, body->output(1 + n + i), 0);
+    auto all =
+        t ? stack(c, collected[i], 0) : nothing(c, body->output(1 + n + i), 0);
     if (failed(all))
       return failure();
     (void)c.result(*all, n + i);
@@ -273,8 +270,7 @@ static LogicalResult scanOp(NodeContext &c) {
   const onnx::GraphProto *body = c.graphAttr("body");
   int64_t scanned = c.intAttr("num_scan_inputs", 0);
   if (!body || scanned < 1 || scanned > c.numInputs())
-    return c.failed ? failure()
-                    : c.invalid("needs a body and num_scan_inputs");
+    return c.failed ? failure() : c.invalid("needs a body and num_scan_inputs");
   int64_t n = c.numInputs() - scanned, collects = body->output_size() - n;
   if (body->input_size() != c.numInputs() || collects < 0)
     return c.invalid("the body has the wrong number of inputs or outputs");
@@ -320,9 +316,9 @@ static LogicalResult scanOp(NodeContext &c) {
   for (int64_t t = 0; t < *length; ++t) {
     SmallVector<ImportValue *> inputs = carried;
     for (int64_t i = 0; i < scanned; ++i)
-      inputs.push_back(elementAlong(
-          c, c.in(n + i), (*inAxes)[i],
-          c.idx.constant((*inBack)[i] ? *length - 1 - t : t)));
+      inputs.push_back(
+          elementAlong(c, c.in(n + i), (*inAxes)[i],
+                       c.idx.constant((*inBack)[i] ? *length - 1 - t : t)));
     auto r = importSubgraph(c, *body, inputs, Twine(t) + "/");
     if (failed(r))
       return failure();

@@ -87,17 +87,17 @@ static LogicalResult bitCast(NodeContext &c) {
     return c.invalid("the types have different widths");
   if (from == to)
     return c.result(&c.in(0));
-  return c.result(elementwiseTo(
-      c, &c.in(0), c.in(0).sizes, to,
-      [&](OpBuilder &b, Location loc, ValueRange a) -> Value {
-        BodyMath m{b, loc};
-        Type type = elementType(b.getContext(), to);
-        if (from == DType::i1 || to == DType::i1)
-          return m.cast(a[0], from, to);
-        if (a[0].getType() == type)
-          return a[0];
-        return arith::BitcastOp::create(b, loc, type, a[0]);
-      }));
+  return c.result(
+      elementwiseTo(c, &c.in(0), c.in(0).sizes, to,
+                    [&](OpBuilder &b, Location loc, ValueRange a) -> Value {
+                      BodyMath m{b, loc};
+                      Type type = elementType(b.getContext(), to);
+                      if (from == DType::i1 || to == DType::i1)
+                        return m.cast(a[0], from, to);
+                      if (a[0].getType() == type)
+                        return a[0];
+                      return arith::BitcastOp::create(b, loc, type, a[0]);
+                    }));
 }
 
 namespace isthmus {

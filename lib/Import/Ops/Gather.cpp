@@ -12,9 +12,8 @@
 using namespace mlir;
 using namespace isthmus;
 
-FailureOr<ImportValue *> isthmus::concat(NodeContext &c,
-                                         ArrayRef<ImportValue *> ins,
-                                         int64_t axis) {
+FailureOr<ImportValue *>
+isthmus::concat(NodeContext &c, ArrayRef<ImportValue *> ins, int64_t axis) {
   DType type = ins[0]->dtype;
   for (ImportValue *v : ins) {
     if (v->dtype != type)
@@ -50,26 +49,25 @@ FailureOr<ImportValue *> isthmus::concat(NodeContext &c,
   sizes[axis] = end;
   if (ins.size() == 1)
     return ins[0];
-  return buildParallel(
-      c, "Concat", sizes, ins, ends, ParallelOut{type, sizes},
-      [&](ParallelBody &p) {
-        // A binary search over where the inputs end.
-        std::function<Value(size_t, size_t)> pick = [&](size_t lo,
-                                                        size_t hi) -> Value {
-          if (lo + 1 == hi) {
-            SmallVector<Value> at = p.ivs;
-            if (lo > 0)
-              at[axis] = p.sub(at[axis], p.scalars[lo - 1]);
-            return p.load(lo, at);
-          }
-          size_t middle = (lo + hi) / 2;
-          return p.ifElse(
-              p.lt(p.ivs[axis], p.scalars[middle - 1]),
-              [&] { return pick(lo, middle); },
-              [&] { return pick(middle, hi); });
-        };
-        p.store(pick(0, ins.size()), p.ivs);
-      })[0];
+  return buildParallel(c, "Concat", sizes, ins, ends, ParallelOut{type, sizes},
+                       [&](ParallelBody &p) {
+                         // A binary search over where the inputs end.
+                         std::function<Value(size_t, size_t)> pick =
+                             [&](size_t lo, size_t hi) -> Value {
+                           if (lo + 1 == hi) {
+                             SmallVector<Value> at = p.ivs;
+                             if (lo > 0)
+                               at[axis] = p.sub(at[axis], p.scalars[lo - 1]);
+                             return p.load(lo, at);
+                           }
+                           size_t middle = (lo + hi) / 2;
+                           return p.ifElse(
+                               p.lt(p.ivs[axis], p.scalars[middle - 1]),
+                               [&] { return pick(lo, middle); },
+                               [&] { return pick(middle, hi); });
+                         };
+                         p.store(pick(0, ins.size()), p.ivs);
+                       })[0];
 }
 
 static LogicalResult concatOp(NodeContext &c) {
@@ -140,7 +138,7 @@ static LogicalResult slice(NodeContext &c) {
           return failure();
         IndexMath &m = c.idx;
         Sizes allStarts(rank, m.constant(0)), allEnds = x.sizes,
-              allSteps(rank, m.constant(1));
+                                              allSteps(rank, m.constant(1));
         for (auto [k, v] : llvm::enumerate(*a)) {
           auto axis = hostAxis(c, v, rank);
           if (failed(axis))

@@ -53,9 +53,9 @@ static FailureOr<ImportValue *> alongAxis(NodeContext &c, ImportValue &x,
     if (v.rank() != x.rank())
       return c.invalid("scales of blocks must have the input's rank");
     for (int64_t i = 0; i < x.rank(); ++i) {
-      OpFoldResult want =
-          i == *axis ? c.idx.ceilDiv(x.sizes[i], c.idx.constant(block))
-                     : x.sizes[i];
+      OpFoldResult want = i == *axis
+                              ? c.idx.ceilDiv(x.sizes[i], c.idx.constant(block))
+                              : x.sizes[i];
       if (!IndexMath::same(want, v.sizes[i]) &&
           failed(c.check(c.idx.eq(want, v.sizes[i]),
                          "the scales do not fit the blocks")))
@@ -76,9 +76,9 @@ static FailureOr<ImportValue *> alongAxis(NodeContext &c, ImportValue &x,
 }
 
 /// body(x, scale, zero or null) for every element of input 0.
-static LogicalResult
-quantized(NodeContext &c, DType out,
-          function_ref<Value(OpBuilder &, Location, Value, Value, Value)> body) {
+static LogicalResult quantized(
+    NodeContext &c, DType out,
+    function_ref<Value(OpBuilder &, Location, Value, Value, Value)> body) {
   ImportValue &x = c.in(0);
   Blocks blocks;
   SmallVector<ImportValue *> ins{&x};
@@ -110,8 +110,7 @@ quantized(NodeContext &c, DType out,
 
 static LogicalResult quantizeLinear(NodeContext &c) {
   DType type = c.in(0).dtype, scaleType = c.in(1).dtype;
-  DType out = c.has(2) ? c.in(2).dtype
-                       : DType(c.intAttr("output_dtype", 0));
+  DType out = c.has(2) ? c.in(2).dtype : DType(c.intAttr("output_dtype", 0));
   if (out == DType::undefined)
     out = DType::u8;
   if (!isNarrow(out))
@@ -130,13 +129,14 @@ static LogicalResult quantizeLinear(NodeContext &c) {
     wide = DType::f64;
   }
   DType acc = accumulatorType(wide);
-  return quantized(c, out, [&](OpBuilder &b, Location loc, Value x, Value scale,
-                               Value zero) {
-    BodyFloats f(b, loc, acc);
-    Value q = f.divf(f.cast(x, type, acc), f.cast(scale, scaleType, acc));
-    q = f.cast(f.cast(q, acc, wide), wide, acc); // rounds like `wide`
-    return saturate(f, q, zero, acc, out);
-  });
+  return quantized(
+      c, out,
+      [&](OpBuilder &b, Location loc, Value x, Value scale, Value zero) {
+        BodyFloats f(b, loc, acc);
+        Value q = f.divf(f.cast(x, type, acc), f.cast(scale, scaleType, acc));
+        q = f.cast(f.cast(q, acc, wide), wide, acc); // rounds like `wide`
+        return saturate(f, q, zero, acc, out);
+      });
 }
 
 static LogicalResult dequantizeLinear(NodeContext &c) {
@@ -149,14 +149,15 @@ static LogicalResult dequantizeLinear(NodeContext &c) {
   if (!isFloat(out))
     return c.error("IST-I0103", "dequantizes to " + dtypeName(out), "");
   DType acc = scaleType == DType::f64 ? DType::f64 : DType::f32;
-  return quantized(c, out, [&](OpBuilder &b, Location loc, Value x, Value scale,
-                               Value zero) {
-    BodyFloats f(b, loc, acc);
-    Value v = f.cast(x, type, acc);
-    if (zero)
-      v = f.subf(v, f.cast(zero, type, acc));
-    return f.cast(f.mulf(v, f.cast(scale, scaleType, acc)), acc, out);
-  });
+  return quantized(
+      c, out,
+      [&](OpBuilder &b, Location loc, Value x, Value scale, Value zero) {
+        BodyFloats f(b, loc, acc);
+        Value v = f.cast(x, type, acc);
+        if (zero)
+          v = f.subf(v, f.cast(zero, type, acc));
+        return f.cast(f.mulf(v, f.cast(scale, scaleType, acc)), acc, out);
+      });
 }
 
 static LogicalResult dynamicQuantizeLinear(NodeContext &c) {
@@ -186,11 +187,12 @@ static LogicalResult dynamicQuantizeLinear(NodeContext &c) {
         return saturate(f, f.clampf(z, 0, 255), {}, f32, DType::u8);
       });
   ImportValue *ins[] = {&x, scale, zero};
-  (void)c.result(elementwiseTo(
-      c, ins, x.sizes, DType::u8, [&](OpBuilder &b, Location loc, ValueRange a) {
-        BodyFloats f(b, loc, f32);
-        return saturate(f, f.divf(a[0], a[1]), a[2], f32, DType::u8);
-      }));
+  (void)c.result(elementwiseTo(c, ins, x.sizes, DType::u8,
+                               [&](OpBuilder &b, Location loc, ValueRange a) {
+                                 BodyFloats f(b, loc, f32);
+                                 return saturate(f, f.divf(a[0], a[1]), a[2],
+                                                 f32, DType::u8);
+                               }));
   (void)c.result(scale, 1);
   return c.result(zero, 2);
 }
@@ -224,13 +226,13 @@ static FailureOr<ImportValue *> centered(NodeContext &c, ImportValue &x,
   if (sizes->size() != x.sizes.size())
     return c.invalid("the zero point has more dims than its tensor");
   DType type = x.dtype;
-  return elementwiseTo(
-      c, ins, *sizes, out, [&](OpBuilder &b, Location loc, ValueRange a) {
-        BodyMath m{b, loc};
-        Value v = m.sub(m.cast(a[0], type, DType::i32),
-                        m.cast(a[1], type, DType::i32));
-        return m.cast(v, DType::i32, out);
-      });
+  return elementwiseTo(c, ins, *sizes, out,
+                       [&](OpBuilder &b, Location loc, ValueRange a) {
+                         BodyMath m{b, loc};
+                         Value v = m.sub(m.cast(a[0], type, DType::i32),
+                                         m.cast(a[1], type, DType::i32));
+                         return m.cast(v, DType::i32, out);
+                       });
 }
 
 static LogicalResult matmulInteger(NodeContext &c) {
@@ -314,8 +316,8 @@ static FailureOr<ImportValue *> convInteger(NodeContext &c, ImportValue &x,
   double products = 1;
   for (int64_t i = 1; i < w.rank(); ++i)
     products *= double(w.dim(i).value_or(1 << 16));
-  bool small = products <= 257 &&
-               byteSize(x.dtype) == 1 && byteSize(w.dtype) == 1;
+  bool small =
+      products <= 257 && byteSize(x.dtype) == 1 && byteSize(w.dtype) == 1;
   DType wide = small ? DType::f32 : DType::f64;
   auto left = centered(c, x, xZero, wide);
   auto right = centered(c, w, wZero, wide);
@@ -383,9 +385,9 @@ static LogicalResult matmulNBits(NodeContext &c) {
     return c.unsupported(Twine(bits) + " bits");
   if (c.has(4))
     return c.unsupported("g_idx");
-  if (a.rank() < 1 || failed(c.check(c.idx.eq(a.sizes.back(),
-                                              c.idx.constant(k)),
-                                     "the last dim of A is not K")))
+  if (a.rank() < 1 ||
+      failed(c.check(c.idx.eq(a.sizes.back(), c.idx.constant(k)),
+                     "the last dim of A is not K")))
     return c.failed ? failure() : c.invalid("A must not be a scalar");
   int64_t blocks = (k + size - 1) / size, bytes = size * bits / 8;
   int64_t zeroBytes = (blocks * bits + 7) / 8;
@@ -394,8 +396,7 @@ static LogicalResult matmulNBits(NodeContext &c) {
     return c.invalid("B or the scales have the wrong size or type");
   IndexMath &m = c.idx;
   SmallVector<ImportValue *> ins{
-      reshape(c, blob,
-              {m.constant(n), m.constant(blocks), m.constant(bytes)}),
+      reshape(c, blob, {m.constant(n), m.constant(blocks), m.constant(bytes)}),
       reshape(c, scales, {m.constant(n), m.constant(blocks)})};
   bool packedZero = false;
   if (c.has(3)) {
@@ -424,14 +425,14 @@ static LogicalResult matmulNBits(NodeContext &c) {
           Value v = arith::ShRUIOp::create(p.b, p.loc, byte, by);
           return f.fromInt(p.andi(v, p.integer(i32, (1 << bits) - 1)));
         };
-        Value q = field(
-            p.load(0, {row, block, p.div(within, p.index(per))}), within);
+        Value q =
+            field(p.load(0, {row, block, p.div(within, p.index(per))}), within);
         Value zero = f.k(double(1 << (bits - 1)));
         if (c.has(3))
-          zero = packedZero
-                     ? field(p.load(2, {row, p.div(block, p.index(per))}),
-                             block)
-                     : p.cast(p.load(2, {row, block}), type, acc);
+          zero =
+              packedZero
+                  ? field(p.load(2, {row, p.div(block, p.index(per))}), block)
+                  : p.cast(p.load(2, {row, block}), type, acc);
         Value s = p.cast(p.load(1, {row, block}), type, acc);
         p.store(p.cast(f.mulf(f.subf(q, zero), s), acc, type), p.ivs);
       })[0];
@@ -464,8 +465,8 @@ void registerQuantizeOps(Registry &r) {
   r.add("ConvInteger", 2, convIntegerOp, 10);
   r.add("QLinearMatMul", 8, qlinearMatmul, 10);
   r.add("QLinearConv", 8, qlinearConv, 10);
-  r.add("MatMulNBits", 3, matmulNBits, 1,
-        std::numeric_limits<int64_t>::max(), "com.microsoft");
+  r.add("MatMulNBits", 3, matmulNBits, 1, std::numeric_limits<int64_t>::max(),
+        "com.microsoft");
   // Models of older runtimes have these there.
   r.add("QuantizeLinear", 2, quantizeLinear, 1,
         std::numeric_limits<int64_t>::max(), "com.microsoft");

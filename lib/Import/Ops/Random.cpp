@@ -80,29 +80,27 @@ static LogicalResult random(NodeContext &c, bool normal, bool like) {
   }
   type = DType(c.intAttr("dtype", int64_t(type)));
   if (!isFloat(type))
-    return c.error("IST-I0103", "draws numbers of type " + dtypeName(type),
-                   "");
+    return c.error("IST-I0103", "draws numbers of type " + dtypeName(type), "");
   double low = c.floatAttr("low", 0), high = c.floatAttr("high", 1),
          mean = c.floatAttr("mean", 0), scale = c.floatAttr("scale", 1);
   int64_t seed = seedOf(c);
-  return c.result(
-      draws(c, sizes, type, {}, [&](ParallelBody &p, Value k) {
-        BodyFloats f(p.b, p.loc, DType::f32);
-        Value v;
-        if (normal) {
-          // Box and Muller: two uniform numbers, the first not 0.
-          Value two = p.integer(k.getType(), 2), one = p.integer(k.getType(), 1);
-          Value first = p.mul(k, two);
-          Value u = f.subf(f.k(1), uniform(f, seed, first));
-          Value w = uniform(f, seed, p.add(first, one));
-          Value radius = f.sqrt(f.mulf(f.k(-2), f.log(u)));
-          v = f.mulf(radius, f.cos(f.mulf(f.k(6.283185307179586), w)));
-          v = f.addf(f.mulf(v, f.k(scale)), f.k(mean));
-        } else {
-          v = f.addf(f.mulf(uniform(f, seed, k), f.k(high - low)), f.k(low));
-        }
-        return p.cast(v, DType::f32, type);
-      }));
+  return c.result(draws(c, sizes, type, {}, [&](ParallelBody &p, Value k) {
+    BodyFloats f(p.b, p.loc, DType::f32);
+    Value v;
+    if (normal) {
+      // Box and Muller: two uniform numbers, the first not 0.
+      Value two = p.integer(k.getType(), 2), one = p.integer(k.getType(), 1);
+      Value first = p.mul(k, two);
+      Value u = f.subf(f.k(1), uniform(f, seed, first));
+      Value w = uniform(f, seed, p.add(first, one));
+      Value radius = f.sqrt(f.mulf(f.k(-2), f.log(u)));
+      v = f.mulf(radius, f.cos(f.mulf(f.k(6.283185307179586), w)));
+      v = f.addf(f.mulf(v, f.k(scale)), f.k(mean));
+    } else {
+      v = f.addf(f.mulf(uniform(f, seed, k), f.k(high - low)), f.k(low));
+    }
+    return p.cast(v, DType::f32, type);
+  }));
 }
 
 static LogicalResult bernoulli(NodeContext &c) {
@@ -111,15 +109,13 @@ static LogicalResult bernoulli(NodeContext &c) {
     return failure();
   DType type = DType(c.intAttr("dtype", int64_t(x.dtype)));
   if (!elementType(c.b.getContext(), type))
-    return c.error("IST-I0103", "draws numbers of type " + dtypeName(type),
-                   "");
+    return c.error("IST-I0103", "draws numbers of type " + dtypeName(type), "");
   int64_t seed = seedOf(c);
-  return c.result(
-      draws(c, x.sizes, type, &x, [&](ParallelBody &p, Value k) {
-        BodyFloats f(p.b, p.loc, DType::f32);
-        Value chance = p.cast(p.load(0, p.ivs), x.dtype, DType::f32);
-        return p.cast(f.less(uniform(f, seed, k), chance), DType::i1, type);
-      }));
+  return c.result(draws(c, x.sizes, type, &x, [&](ParallelBody &p, Value k) {
+    BodyFloats f(p.b, p.loc, DType::f32);
+    Value chance = p.cast(p.load(0, p.ivs), x.dtype, DType::f32);
+    return p.cast(f.less(uniform(f, seed, k), chance), DType::i1, type);
+  }));
 }
 
 static LogicalResult multinomial(NodeContext &c) {
@@ -150,10 +146,10 @@ static LogicalResult multinomial(NodeContext &c) {
         auto weight = [&](Value i) {
           return f.exp(f.subf(p.load(0, {row, i}), top));
         };
-        Value total = p.loop(n, f.k(0),
-                             [&](Value i, ValueRange s) -> SmallVector<Value> {
-                               return {f.addf(s[0], weight(i))};
-                             })[0];
+        Value total =
+            p.loop(n, f.k(0), [&](Value i, ValueRange s) -> SmallVector<Value> {
+              return {f.addf(s[0], weight(i))};
+            })[0];
         Value want = f.mulf(uniform(f, seed, k), total);
         // How many classes end at or below the wanted sum.
         Value zero = p.index(0);

@@ -33,11 +33,11 @@ activations(NodeContext &c, ArrayRef<StringRef> defaults, int64_t directions) {
     double alpha, beta;
   };
   static const Known known[] = {
-      {"relu", 0, 0, 0},          {"tanh", 0, 0, 0},
-      {"sigmoid", 0, 0, 0},       {"softsign", 0, 0, 0},
-      {"softplus", 0, 0, 0},      {"affine", 2, 1, 0},
-      {"leakyrelu", 1, 0.01, 0},  {"thresholdedrelu", 1, 1, 0},
-      {"scaledtanh", 2, 1, 1},    {"hardsigmoid", 2, 0.2, 0.5},
+      {"relu", 0, 0, 0},         {"tanh", 0, 0, 0},
+      {"sigmoid", 0, 0, 0},      {"softsign", 0, 0, 0},
+      {"softplus", 0, 0, 0},     {"affine", 2, 1, 0},
+      {"leakyrelu", 1, 0.01, 0}, {"thresholdedrelu", 1, 1, 0},
+      {"scaledtanh", 2, 1, 1},   {"hardsigmoid", 2, 0.2, 0.5},
       {"elu", 1, 1, 0},
   };
   SmallVector<std::string> names;
@@ -50,12 +50,14 @@ activations(NodeContext &c, ArrayRef<StringRef> defaults, int64_t directions) {
         names.push_back(s.str());
   if (names.size() != defaults.size() * directions)
     return c.invalid("activations has the wrong length");
-  auto alphas = c.floatsAttr("activation_alpha").value_or(SmallVector<double>());
+  auto alphas =
+      c.floatsAttr("activation_alpha").value_or(SmallVector<double>());
   auto betas = c.floatsAttr("activation_beta").value_or(SmallVector<double>());
   size_t nextAlpha = 0, nextBeta = 0;
   SmallVector<Activation> out;
   for (const std::string &name : names) {
-    auto *it = llvm::find_if(known, [&](const Known &k) { return k.name == name; });
+    auto *it =
+        llvm::find_if(known, [&](const Known &k) { return k.name == name; });
     if (it == std::end(known))
       return c.unsupported("activation '" + name + "'");
     Activation a{name, it->alpha, it->beta};
@@ -141,12 +143,13 @@ static LogicalResult recurrent(NodeContext &c, Cell cell) {
         return failure();
     return success();
   };
-  Sizes state = batchFirst ? Sizes{batch, dirs, hidden}
-                           : Sizes{dirs, batch, hidden};
+  Sizes state =
+      batchFirst ? Sizes{batch, dirs, hidden} : Sizes{dirs, batch, hidden};
   OpFoldResult two = c.idx.constant(2), three = c.idx.constant(3);
   if (failed(require(w, {dirs, rows, inputs}, "W")) ||
       failed(require(r, {dirs, rows, hidden}, "R")) ||
-      (c.has(3) && failed(require(c.in(3), {dirs, c.idx.mul(two, rows)}, "B"))) ||
+      (c.has(3) &&
+       failed(require(c.in(3), {dirs, c.idx.mul(two, rows)}, "B"))) ||
       (c.has(4) && failed(require(c.in(4), {batch}, "sequence_lens"))) ||
       (c.has(5) && failed(require(c.in(5), state, "initial_h"))) ||
       (isLSTM && c.has(6) && failed(require(c.in(6), state, "initial_c"))) ||
@@ -177,10 +180,12 @@ static LogicalResult recurrent(NodeContext &c, Cell cell) {
   Sizes all = batchFirst ? Sizes{batch, steps, dirs, hidden}
                          : Sizes{steps, dirs, batch, hidden};
   enum { outY, outH, outC, stateH, stateC, stateGates };
-  SmallVector<ParallelOut> outs{
-      {type, all},   {type, state}, {type, state},
-      {acc, {dirs, batch, hidden}}, {acc, {dirs, batch, hidden}},
-      {acc, {dirs, batch, rows}}};
+  SmallVector<ParallelOut> outs{{type, all},
+                                {type, state},
+                                {type, state},
+                                {acc, {dirs, batch, hidden}},
+                                {acc, {dirs, batch, hidden}},
+                                {acc, {dirs, batch, rows}}};
   std::string message = c.name + " (" + c.op().str() +
                         "): a length in sequence_lens is out of range";
   auto results = buildParallel(
@@ -216,9 +221,7 @@ static LogicalResult recurrent(NodeContext &c, Cell cell) {
             return activate(f, first, v);
           return p.ifElse(
               p.eq(d, zero), [&] { return activate(f, first, v); },
-              [&] {
-                return activate(f, (*acts)[which + defaults.size()], v);
-              });
+              [&] { return activate(f, (*acts)[which + defaults.size()], v); });
         };
         // The bias of a gate, of W (part 0) or of R (part 1).
         auto bias = [&](int64_t part, int64_t g, Value j) {
@@ -228,17 +231,15 @@ static LogicalResult recurrent(NodeContext &c, Cell cell) {
         };
         // h . R[g, j], with h scaled by a gate when `by` is one.
         auto product = [&](int64_t g, Value j, int64_t by = -1) {
-          return p.loop(h, f.k(0),
-                        [&](Value k, ValueRange sum) -> SmallVector<Value> {
-                          Value v = hAt(k);
-                          if (by >= 0)
-                            v = f.mulf(v, gate(by, k));
-                          Value m = arith::MulFOp::create(
-                              p.b, p.loc, v,
-                              wide(p.load(1, {d, row(g, j), k})), fast);
-                          return {arith::AddFOp::create(p.b, p.loc, sum[0], m,
-                                                        fast)};
-                        })[0];
+          return p.loop(
+              h, f.k(0), [&](Value k, ValueRange sum) -> SmallVector<Value> {
+                Value v = hAt(k);
+                if (by >= 0)
+                  v = f.mulf(v, gate(by, k));
+                Value m = arith::MulFOp::create(
+                    p.b, p.loc, v, wide(p.load(1, {d, row(g, j), k})), fast);
+                return {arith::AddFOp::create(p.b, p.loc, sum[0], m, fast)};
+              })[0];
         };
 
         p.repeat(h, [&](Value j) {
@@ -264,8 +265,8 @@ static LogicalResult recurrent(NodeContext &c, Cell cell) {
           int64_t plain = isGRU ? 2 : gates; // gates that only need h
           p.repeat(h, [&](Value j) {
             for (int64_t g = 0; g < plain; ++g) {
-              Value v = f.addf(f.addf(input(g, j), product(g, j)),
-                               bias(1, g, j));
+              Value v =
+                  f.addf(f.addf(input(g, j), product(g, j)), bias(1, g, j));
               if (isGRU)
                 v = act(0, v);
               p.store(v, {d, b, row(g, j)}, stateGates);
@@ -275,8 +276,7 @@ static LogicalResult recurrent(NodeContext &c, Cell cell) {
             p.repeat(h, [&](Value j) {
               Value v;
               if (linearBeforeReset)
-                v = f.mulf(gate(1, j),
-                           f.addf(product(2, j), bias(1, 2, j)));
+                v = f.mulf(gate(1, j), f.addf(product(2, j), bias(1, 2, j)));
               else
                 v = f.addf(product(2, j, /*by=*/1), bias(1, 2, j));
               p.store(act(1, f.addf(input(2, j), v)), {d, b, row(2, j)},
@@ -293,11 +293,10 @@ static LogicalResult recurrent(NodeContext &c, Cell cell) {
               };
               Value before = p.reload({d, b, j}, stateC);
               Value i = act(0, peephole(0, gate(0, j), before));
-              Value forget =
-                  coupled ? f.subf(f.k(1), i)
-                          : act(0, peephole(2, gate(2, j), before));
-              Value cell = f.addf(f.mulf(forget, before),
-                                  f.mulf(i, act(1, gate(3, j))));
+              Value forget = coupled ? f.subf(f.k(1), i)
+                                     : act(0, peephole(2, gate(2, j), before));
+              Value cell =
+                  f.addf(f.mulf(forget, before), f.mulf(i, act(1, gate(3, j))));
               Value o = act(0, peephole(1, gate(1, j), cell));
               p.store(cell, {d, b, j}, stateC);
               next = f.mulf(o, act(2, cell));

@@ -25,10 +25,10 @@ static LogicalResult requireInside(NodeContext &c, ImportValue &l,
                                    ImportValue &r, int64_t axis) {
   for (int64_t i = 0; i < l.rank(); ++i)
     if (i != axis && !IndexMath::same(l.sizes[i], r.sizes[i]) &&
-        failed(c.check(c.idx.cmp(arith::CmpIPredicate::sle, l.sizes[i],
-                                 r.sizes[i]),
-                       "dim " + Twine(i) +
-                           " of the indices is larger than that of the data")))
+        failed(c.check(
+            c.idx.cmp(arith::CmpIPredicate::sle, l.sizes[i], r.sizes[i]),
+            "dim " + Twine(i) +
+                " of the indices is larger than that of the data")))
       return failure();
   return success();
 }
@@ -156,8 +156,7 @@ static LogicalResult scatterElements(NodeContext &c) {
   ImportValue &x = c.in(0), &indices = c.in(1), &updates = c.in(2);
   if (failed(requireIndices(c, 1)) || failed(c.requireSameType(0, 2)))
     return failure();
-  if (x.rank() < 1 || x.rank() != indices.rank() ||
-      x.rank() != updates.rank())
+  if (x.rank() < 1 || x.rank() != indices.rank() || x.rank() != updates.rank())
     return c.invalid("data, indices and updates must have one rank");
   auto axis = c.axis(c.intAttr("axis", 0), x.rank());
   auto combine = combination(c);
@@ -198,8 +197,7 @@ static LogicalResult scatterElements(NodeContext &c) {
             auto [i, fine] =
                 p.position(p.load(1, at(j)), p.scalars[0], message);
             p.when(fine, [&, i = i] {
-              p.store((*combine)(p, x.dtype, p.reload(at(i)),
-                                 p.load(2, at(j))),
+              p.store((*combine)(p, x.dtype, p.reload(at(i)), p.load(2, at(j))),
                       at(i));
             });
           });
@@ -279,13 +277,12 @@ static LogicalResult tensorScatter(NodeContext &c) {
     return c.invalid("mode is '" + mode + "'");
   bool circular = mode == "circular";
   for (int64_t i = 0; i < cache.rank(); ++i)
-    if (i == *axis
-            ? failed(c.check(c.idx.cmp(arith::CmpIPredicate::sle,
-                                       update.sizes[i], cache.sizes[i]),
-                             "the update is longer than the cache"))
-            : failed(requireEqual(c, cache.sizes[i], update.sizes[i],
-                                  "cache and update differ in dim " +
-                                      Twine(i))))
+    if (i == *axis ? failed(c.check(c.idx.cmp(arith::CmpIPredicate::sle,
+                                              update.sizes[i], cache.sizes[i]),
+                                    "the update is longer than the cache"))
+                   : failed(requireEqual(c, cache.sizes[i], update.sizes[i],
+                                         "cache and update differ in dim " +
+                                             Twine(i))))
       return failure();
   SmallVector<ImportValue *> ins{&cache, &update};
   if (c.has(2)) {
@@ -311,8 +308,7 @@ static LogicalResult tensorScatter(NodeContext &c) {
           row = p.rem(row, size);
           row = p.select(p.lt(row, zero), p.add(row, size), row);
         } else if (c.has(2)) {
-          p.failIf(p.ori(p.lt(start, zero),
-                         p.lt(p.sub(size, rows), start)),
+          p.failIf(p.ori(p.lt(start, zero), p.lt(p.sub(size, rows), start)),
                    message);
         }
         SmallVector<Value> from = p.ivs;

@@ -70,9 +70,9 @@ static LogicalResult compress(NodeContext &c) {
   if (failed(c.check(c.idx.cmp(CmpI::sle, condition.sizes[0], x->sizes[axis]),
                      "the condition is longer than the axis")))
     return failure();
-  auto places = placesWhere(
-      c, condition, condition.sizes[0], condition.sizes[0],
-      [](ParallelBody &p, Value i) { return p.load(0, i); });
+  auto places =
+      placesWhere(c, condition, condition.sizes[0], condition.sizes[0],
+                  [](ParallelBody &p, Value i) { return p.load(0, i); });
   if (failed(places))
     return failure();
   Sizes sizes = x->sizes;
@@ -90,10 +90,9 @@ static LogicalResult nonZero(NodeContext &c) {
   ImportValue &x = c.in(0);
   OpFoldResult n = c.idx.product(x.sizes);
   ImportValue *flat = reshape(c, x, {n});
-  auto places =
-      placesWhere(c, *flat, n, n, [&](ParallelBody &p, Value i) {
-        return p.cast(p.load(0, i), x.dtype, DType::i1);
-      });
+  auto places = placesWhere(c, *flat, n, n, [&](ParallelBody &p, Value i) {
+    return p.cast(p.load(0, i), x.dtype, DType::i1);
+  });
   if (failed(places))
     return failure();
   Sizes sizes{c.idx.constant(x.rank()), places->count};
@@ -137,9 +136,9 @@ static LogicalResult topK(NodeContext &c) {
     k = c.idx.constant(c.intAttr("k", -1));
   } else {
     if (!c.has(1) || c.in(1).rank() > 1 || c.in(1).count().value_or(1) != 1 ||
-        failed(c.check(c.idx.eq(c.idx.product(c.in(1).sizes),
-                                c.idx.constant(1)),
-                       "k has more than one element")))
+        failed(
+            c.check(c.idx.eq(c.idx.product(c.in(1).sizes), c.idx.constant(1)),
+                    "k has more than one element")))
       return c.failed ? failure() : c.invalid("k must be one integer");
     auto ints = c.hostInts(*reshape(c, c.in(1), {}), "k");
     if (failed(ints))
@@ -185,17 +184,17 @@ static LogicalResult topK(NodeContext &c) {
                        Value worse = better(last[0], v);
                        Value equal = p.eq(p.ori(worse, better(v, last[0])),
                                           p.integer(p.b.getI1Type(), 0));
-                       Value open = p.ori(isFirst,
-                                          p.ori(worse, p.andi(equal, later)));
-                       Value wins = p.ori(p.lt(best[1], zero),
-                                          better(v, best[0]));
+                       Value open =
+                           p.ori(isFirst, p.ori(worse, p.andi(equal, later)));
+                       Value wins =
+                           p.ori(p.lt(best[1], zero), better(v, best[0]));
                        Value take = p.andi(open, wins);
                        return {p.select(take, v, best[0]),
                                p.select(take, i, best[1])};
                      });
                  p.store(best[0], at(j));
-                 p.store(arith::IndexCastOp::create(
-                             p.b, p.loc, p.b.getI64Type(), best[1]),
+                 p.store(arith::IndexCastOp::create(p.b, p.loc,
+                                                    p.b.getI64Type(), best[1]),
                          at(j), 1);
                  return best;
                });
@@ -230,18 +229,17 @@ static LogicalResult unique(NodeContext &c) {
   /// -1, 0 or 1 as slice i is before, equal to or behind slice j.
   auto compare = [&](ParallelBody &p, Value i, Value j) {
     Value zero = p.index(0);
-    return p.loop(
-        p.scalars[0], zero, [&](Value a, ValueRange outer) {
-          return p.loop(
-              p.scalars[2], outer[0],
-              [&](Value b, ValueRange inner) -> SmallVector<Value> {
-                Value l = p.load(0, {a, i, b}), r = p.load(0, {a, j, b});
-                Value here = p.select(
-                    lessThan(p, x.dtype, l, r), p.index(-1),
-                    p.select(lessThan(p, x.dtype, r, l), p.index(1), zero));
-                return {p.select(p.eq(inner[0], zero), here, inner[0])};
-              });
-        })[0];
+    return p.loop(p.scalars[0], zero, [&](Value a, ValueRange outer) {
+      return p.loop(p.scalars[2], outer[0],
+                    [&](Value b, ValueRange inner) -> SmallVector<Value> {
+                      Value l = p.load(0, {a, i, b}), r = p.load(0, {a, j, b});
+                      Value here =
+                          p.select(lessThan(p, x.dtype, l, r), p.index(-1),
+                                   p.select(lessThan(p, x.dtype, r, l),
+                                            p.index(1), zero));
+                      return {p.select(p.eq(inner[0], zero), here, inner[0])};
+                    });
+    })[0];
   };
   Sizes scalars = view;
   ParallelOut perSlice{DType::i64, {n}};
@@ -289,14 +287,14 @@ static LogicalResult unique(NodeContext &c) {
       c, "Unique.Indices", count, {first, place}, n, {perResult, perResult},
       [&](ParallelBody &p) {
         Value zero = p.index(0);
-        auto r = p.loop(
-            p.scalars[0], {zero, zero},
-            [&](Value j, ValueRange acc) -> SmallVector<Value> {
-              Value mine = p.eq(p.toIndex(p.load(1, j)), p.ivs[0]);
-              Value isFirst = p.eq(p.toIndex(p.load(0, j)), j);
-              return {p.select(p.andi(mine, isFirst), j, acc[0]),
-                      p.select(mine, p.add(acc[1], p.index(1)), acc[1])};
-            });
+        auto r =
+            p.loop(p.scalars[0], {zero, zero},
+                   [&](Value j, ValueRange acc) -> SmallVector<Value> {
+                     Value mine = p.eq(p.toIndex(p.load(1, j)), p.ivs[0]);
+                     Value isFirst = p.eq(p.toIndex(p.load(0, j)), j);
+                     return {p.select(p.andi(mine, isFirst), j, acc[0]),
+                             p.select(mine, p.add(acc[1], p.index(1)), acc[1])};
+                   });
         p.store(toI64(p, r[0]), p.ivs);
         p.store(toI64(p, r[1]), p.ivs, 1);
       });
@@ -328,8 +326,8 @@ static LogicalResult oneHot(NodeContext &c) {
       return c.invalid("indices and depth must be numbers");
   if (c.in(1).count() != 1 || values.rank() != 1 || values.count() != 2)
     return c.invalid("depth must be a scalar, values must have two elements");
-  auto ints = c.hostInts(*castTo(c, *reshape(c, c.in(1), {}), DType::i64),
-                         "the depth");
+  auto ints =
+      c.hostInts(*castTo(c, *reshape(c, c.in(1), {}), DType::i64), "the depth");
   if (failed(ints))
     return failure();
   OpFoldResult depth = (*ints)[0];
@@ -346,8 +344,7 @@ static LogicalResult oneHot(NodeContext &c) {
       ParallelOut{values.dtype, sizes}, [&](ParallelBody &p) {
         SmallVector<Value> at = p.ivs;
         at.erase(at.begin() + *axis);
-        Value i = p.toIndex(
-            p.cast(p.load(0, at), indices.dtype, DType::i64));
+        Value i = p.toIndex(p.cast(p.load(0, at), indices.dtype, DType::i64));
         // From -depth on; what is outside is off everywhere.
         Value zero = p.index(0);
         i = p.select(p.lt(i, zero), p.add(i, p.scalars[0]), i);
@@ -364,14 +361,14 @@ static LogicalResult eyeLike(NodeContext &c) {
   if (!elementType(c.b.getContext(), type))
     return c.error("IST-I0103", "of type " + dtypeName(type), "");
   int64_t k = c.intAttr("k", 0);
-  return c.result(fromIndices(
-      c, x.sizes, type,
-      [&](OpBuilder &b, Location loc, ValueRange ivs) -> Value {
-        BodyMath m{b, loc};
-        Type t = elementType(b.getContext(), type);
-        return m.select(m.eq(ivs[1], m.add(ivs[0], m.index(k))),
-                        m.constant(t, 1), m.constant(t, 0));
-      }));
+  return c.result(
+      fromIndices(c, x.sizes, type,
+                  [&](OpBuilder &b, Location loc, ValueRange ivs) -> Value {
+                    BodyMath m{b, loc};
+                    Type t = elementType(b.getContext(), type);
+                    return m.select(m.eq(ivs[1], m.add(ivs[0], m.index(k))),
+                                    m.constant(t, 1), m.constant(t, 0));
+                  }));
 }
 
 static LogicalResult reverseSequence(NodeContext &c) {
@@ -392,8 +389,8 @@ static LogicalResult reverseSequence(NodeContext &c) {
         p.failIf(p.cmp(CmpI::ugt, n, p.scalars[0]), message);
         Value from = p.select(p.lt(t, n), p.sub(p.sub(n, p.index(1)), t), t);
         SmallVector<Value> at = p.ivs;
-        at[time] = p.max(p.min(from, p.sub(p.scalars[0], p.index(1))),
-                         p.index(0));
+        at[time] =
+            p.max(p.min(from, p.sub(p.scalars[0], p.index(1))), p.index(0));
         p.store(p.load(0, at), p.ivs);
       })[0]);
 }
@@ -477,18 +474,18 @@ static LogicalResult nonMaxSuppression(NodeContext &c) {
         });
         Value rounds = p.max(p.min(most, n), zero);
         Value taken = p.loop(
-            rounds, zero,
-            [&](Value, ValueRange taken) -> SmallVector<Value> {
-              auto best = p.loop(
-                  n, {f.k(0), none},
-                  [&](Value i, ValueRange best) -> SmallVector<Value> {
-                    Value s = p.load(1, {b, k, i});
-                    Value open = p.eq(p.reload({b, k, i}, 2), in8);
-                    Value wins = p.ori(p.lt(best[1], zero), f.less(best[0], s));
-                    Value take = p.andi(open, wins);
-                    return {p.select(take, s, best[0]),
-                            p.select(take, i, best[1])};
-                  });
+            rounds, zero, [&](Value, ValueRange taken) -> SmallVector<Value> {
+              auto best =
+                  p.loop(n, {f.k(0), none},
+                         [&](Value i, ValueRange best) -> SmallVector<Value> {
+                           Value s = p.load(1, {b, k, i});
+                           Value open = p.eq(p.reload({b, k, i}, 2), in8);
+                           Value wins =
+                               p.ori(p.lt(best[1], zero), f.less(best[0], s));
+                           Value take = p.andi(open, wins);
+                           return {p.select(take, s, best[0]),
+                                   p.select(take, i, best[1])};
+                         });
               Value found = p.ge(best[1], zero);
               p.when(found, [&] {
                 p.store(arith::IndexCastOp::create(p.b, p.loc, i64, best[1]),
@@ -519,7 +516,8 @@ static LogicalResult nonMaxSuppression(NodeContext &c) {
   // Where the list of each class begins in the result.
   auto starts = buildParallel(
       c, "NonMaxSuppression.Count", {}, r[1], {batches, classes},
-      {ParallelOut{DType::i64, {batches, classes}}, ParallelOut{DType::i64, {}}},
+      {ParallelOut{DType::i64, {batches, classes}},
+       ParallelOut{DType::i64, {}}},
       [&](ParallelBody &p) {
         Value zero = p.integer(p.b.getI64Type(), 0);
         Value total = p.loop(p.scalars[0], zero, [&](Value b, ValueRange sum) {

@@ -78,8 +78,8 @@ static LogicalResult sequenceLength(NodeContext &c) {
   auto list = listOf(c, 0);
   if (failed(list))
     return failure();
-  return c.result(c.importer.newScalars(
-      DType::i64, {c.idx.constant(list->size())}, 0));
+  return c.result(
+      c.importer.newScalars(DType::i64, {c.idx.constant(list->size())}, 0));
 }
 
 static LogicalResult sequenceInsert(NodeContext &c) {
@@ -177,9 +177,9 @@ static LogicalResult splitToSequence(NodeContext &c) {
   List list;
   int64_t at = 0;
   for (int64_t n : lengths) {
-    list.push_back(keep ? sliceAlong(c, x, *axis, c.idx.constant(at),
-                                     c.idx.constant(n))
-                        : elementAlong(c, x, *axis, c.idx.constant(at)));
+    list.push_back(
+        keep ? sliceAlong(c, x, *axis, c.idx.constant(at), c.idx.constant(n))
+             : elementAlong(c, x, *axis, c.idx.constant(at)));
     at += n;
   }
   return c.result(newList(c, list));
@@ -227,8 +227,7 @@ static LogicalResult optional(NodeContext &c) {
 
 static LogicalResult optionalHasElement(NodeContext &c) {
   bool has = c.has(0) && !c.in(0).absent;
-  return c.result(
-      c.importer.newScalars(DType::i1, {c.idx.constant(has)}, 0));
+  return c.result(c.importer.newScalars(DType::i1, {c.idx.constant(has)}, 0));
 }
 
 static LogicalResult optionalGetElement(NodeContext &c) {
@@ -255,9 +254,8 @@ void registerSequenceOps(Registry &r) {
   r.add("OptionalGetElement", 1, optionalGetElement, 15);
   for (StringRef op :
        {"SequenceConstruct", "SequenceAt", "SequenceLength", "SequenceInsert",
-        "SequenceErase", "ConcatFromSequence", "SplitToSequence",
-        "SequenceMap", "Optional", "OptionalHasElement", "OptionalGetElement",
-        "Identity"})
+        "SequenceErase", "ConcatFromSequence", "SplitToSequence", "SequenceMap",
+        "Optional", "OptionalHasElement", "OptionalGetElement", "Identity"})
     r.takesLists(op);
 }
 } // namespace isthmus

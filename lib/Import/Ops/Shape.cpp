@@ -4,8 +4,8 @@
 // Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#include "lib/Import/Emit.h"
 #include "lib/Import/BodyFloats.h"
+#include "lib/Import/Emit.h"
 #include "lib/Import/RuntimeAxes.h"
 
 using namespace mlir;
@@ -185,8 +185,7 @@ static LogicalResult squeeze(NodeContext &c) {
     if (failed(mask))
       return failure();
     Sizes sizes = compactSizes(c, x.sizes, *mask, kept);
-    OpFoldResult fine =
-        c.idx.eq(c.idx.product(sizes), c.idx.product(x.sizes));
+    OpFoldResult fine = c.idx.eq(c.idx.product(sizes), c.idx.product(x.sizes));
     if (failed(c.check(fine, "a squeezed dim is not 1")))
       return failure();
     return reshaped(c, x, sizes);
@@ -354,8 +353,7 @@ static LogicalResult range(NodeContext &c) {
       in = castTo(c, *reshape(c, *in, {}), DType::f64);
     DType f64 = DType::f64;
     ImportValue *count = elementwiseTo(
-        c, ins, {}, DType::i64,
-        [&](OpBuilder &b, Location loc, ValueRange a) {
+        c, ins, {}, DType::i64, [&](OpBuilder &b, Location loc, ValueRange a) {
           BodyFloats f(b, loc, f64);
           Value n = f.ceil(f.divf(f.subf(a[1], a[0]), a[2]));
           n = f.clampf(n, 0, 2147483647.0);
@@ -368,8 +366,8 @@ static LogicalResult range(NodeContext &c) {
         c, "Range", *n, {ins[0], ins[2]}, {}, ParallelOut{type, *n},
         [&](ParallelBody &p) {
           BodyFloats f(p.b, p.loc, f64);
-          Value y = f.addf(p.load(0, {}),
-                           f.mulf(f.fromInt(p.ivs[0]), p.load(1, {})));
+          Value y =
+              f.addf(p.load(0, {}), f.mulf(f.fromInt(p.ivs[0]), p.load(1, {})));
           p.store(p.cast(y, f64, type), p.ivs);
         })[0]);
   }

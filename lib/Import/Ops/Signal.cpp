@@ -26,8 +26,8 @@ static std::pair<Value, Value> turn(BodyFloats &f, Value m, Value n) {
   auto series = [&](int first) {
     Value sum = f.k(1);
     for (int i = 16 + first; i > first; i -= 2) // 1 - a^2/(i (i-1)) (...)
-      sum = f.subf(f.k(1), f.mulf(f.mulf(square, f.k(1.0 / (i * (i - 1)))),
-                                  sum));
+      sum =
+          f.subf(f.k(1), f.mulf(f.mulf(square, f.k(1.0 / (i * (i - 1)))), sum));
     return sum;
   };
   Value c = series(0), s = f.mulf(a, series(1));
@@ -115,8 +115,8 @@ static LogicalResult dft(NodeContext &c) {
             [&](Value t, ValueRange sum) -> SmallVector<Value> {
               SmallVector<Value> at;
               for (int64_t i = 0; i + 1 < rank; ++i)
-                at.push_back(p.select(p.eq(p.scalars[i], p.index(0)), p.ivs[i],
-                                      t));
+                at.push_back(
+                    p.select(p.eq(p.scalars[i], p.index(0)), p.ivs[i], t));
               at.push_back(p.index(0));
               Value re = p.cast(p.load(0, at), type, f64), im = f.k(0);
               if (*parts == 2) {
@@ -134,10 +134,9 @@ static LogicalResult dft(NodeContext &c) {
                 re = f.mulf(re, weight);
                 im = f.select(end, f.k(0), f.mulf(im, weight));
               }
-              return {f.addf(sum[0], f.subf(f.mulf(re, cosine),
-                                            f.mulf(im, sine))),
-                      f.addf(sum[1], f.addf(f.mulf(re, sine),
-                                            f.mulf(im, cosine)))};
+              return {
+                  f.addf(sum[0], f.subf(f.mulf(re, cosine), f.mulf(im, sine))),
+                  f.addf(sum[1], f.addf(f.mulf(re, sine), f.mulf(im, cosine)))};
             });
         SmallVector<Value> at = p.ivs;
         at.push_back({});
@@ -175,14 +174,14 @@ static LogicalResult stft(NodeContext &c) {
   if (c.has(3)) {
     auto given = scalarInt(c, 3, "frame_length");
     if (failed(given) ||
-        (windowed && failed(c.check(m.eq(*given, n),
-                                    "the window has another length"))))
+        (windowed &&
+         failed(c.check(m.eq(*given, n), "the window has another length"))))
       return failure();
     n = *given;
   }
-  OpFoldResult fine = m.mul(m.cmp(CmpI::sge, *step, one),
-                            m.mul(m.cmp(CmpI::sge, n, one),
-                                  m.cmp(CmpI::sle, n, x.sizes[1])));
+  OpFoldResult fine =
+      m.mul(m.cmp(CmpI::sge, *step, one),
+            m.mul(m.cmp(CmpI::sge, n, one), m.cmp(CmpI::sle, n, x.sizes[1])));
   if (failed(c.check(fine, "the frames do not fit the signal")))
     return failure();
   bool onesided = c.intAttr("onesided", 1) && *parts == 1;
@@ -214,12 +213,10 @@ static LogicalResult stft(NodeContext &c) {
                 re = f.mulf(re, w);
                 im = f.mulf(im, w);
               }
-              auto [cosine, sine] =
-                  turn(f, p.rem(p.mul(p.ivs[2], t), n), n);
-              return {f.addf(sum[0], f.addf(f.mulf(re, cosine),
-                                            f.mulf(im, sine))),
-                      f.addf(sum[1], f.subf(f.mulf(im, cosine),
-                                            f.mulf(re, sine)))};
+              auto [cosine, sine] = turn(f, p.rem(p.mul(p.ivs[2], t), n), n);
+              return {
+                  f.addf(sum[0], f.addf(f.mulf(re, cosine), f.mulf(im, sine))),
+                  f.addf(sum[1], f.subf(f.mulf(im, cosine), f.mulf(re, sine)))};
             });
         for (int i : {0, 1})
           p.store(p.cast(sums[i], f64, type),
@@ -242,17 +239,17 @@ static LogicalResult window(NodeContext &c, double a0, double a1, double a2) {
   OpFoldResult n = *size;
   if (!c.intAttr("periodic", 1))
     n = m.max(m.sub(n, m.constant(1)), m.constant(1));
-  return c.result(buildParallel(
-      c, c.op(), *size, {}, n, ParallelOut{type, {*size}},
-      [&](ParallelBody &p) {
-        BodyFloats f(p.b, p.loc, DType::f64);
-        Value i = p.ivs[0], n = p.scalars[0];
-        Value once = turn(f, p.rem(i, n), n).first;
-        Value twice = turn(f, p.rem(p.add(i, i), n), n).first;
-        Value v = f.addf(f.subf(f.k(a0), f.mulf(f.k(a1), once)),
-                         f.mulf(f.k(a2), twice));
-        p.store(p.cast(v, DType::f64, type), i);
-      })[0]);
+  return c.result(
+      buildParallel(c, c.op(), *size, {}, n, ParallelOut{type, {*size}},
+                    [&](ParallelBody &p) {
+                      BodyFloats f(p.b, p.loc, DType::f64);
+                      Value i = p.ivs[0], n = p.scalars[0];
+                      Value once = turn(f, p.rem(i, n), n).first;
+                      Value twice = turn(f, p.rem(p.add(i, i), n), n).first;
+                      Value v = f.addf(f.subf(f.k(a0), f.mulf(f.k(a1), once)),
+                                       f.mulf(f.k(a2), twice));
+                      p.store(p.cast(v, DType::f64, type), i);
+                    })[0]);
 }
 
 namespace isthmus {
@@ -264,9 +261,7 @@ void registerSignalOps(Registry &r) {
       17);
   r.add(
       "HammingWindow", 1,
-      [](NodeContext &c) {
-        return window(c, 25.0 / 46.0, 1 - 25.0 / 46.0, 0);
-      },
+      [](NodeContext &c) { return window(c, 25.0 / 46.0, 1 - 25.0 / 46.0, 0); },
       17);
   r.add(
       "BlackmanWindow", 1,

@@ -11,8 +11,8 @@ using namespace isthmus;
 
 /// (math, rate, step count as a float, step count > 0, tensors) -> results, one
 /// for each tensor but the gradient.
-using StepFn = llvm::function_ref<SmallVector<Value>(
-    BodyFloats &, Value, Value, Value, ArrayRef<Value>)>;
+using StepFn = llvm::function_ref<SmallVector<Value>(BodyFloats &, Value, Value,
+                                                     Value, ArrayRef<Value>)>;
 
 /// Inputs are the rate, the step count, then for each kind of tensor (the
 /// weights, the gradients, the states) one of each weight.
@@ -45,8 +45,8 @@ static LogicalResult optimizer(NodeContext &c, int64_t kinds, StepFn step) {
     ImportValue &x = c.in(2 + i);
     DType type = x.dtype, acc = accumulatorType(type);
     SmallVector<ParallelOut> outs(kinds - 1, ParallelOut{type, x.sizes});
-    auto r = buildParallel(
-        c, c.op(), x.sizes, ins, {}, outs, [&](ParallelBody &p) {
+    auto r =
+        buildParallel(c, c.op(), x.sizes, ins, {}, outs, [&](ParallelBody &p) {
           BodyFloats f(p.b, p.loc, acc);
           Value t = p.load(1, {});
           SmallVector<Value> tensors;
@@ -67,16 +67,15 @@ static LogicalResult adagrad(NodeContext &c) {
   double decay = c.floatAttr("decay_factor", 0),
          epsilon = c.floatAttr("epsilon", 1e-6f),
          norm = c.floatAttr("norm_coefficient", 0);
-  return optimizer(
-      c, 3,
-      [&](BodyFloats &f, Value r, Value t, Value,
-          ArrayRef<Value> v) -> SmallVector<Value> {
-        r = f.divf(r, f.addf(f.k(1), f.mulf(t, f.k(decay))));
-        Value g = f.addf(f.mulf(f.k(norm), v[0]), v[1]);
-        Value h = f.addf(v[2], f.mulf(g, g));
-        Value by = f.addf(f.sqrt(h), f.k(epsilon));
-        return {f.subf(v[0], f.divf(f.mulf(r, g), by)), h};
-      });
+  return optimizer(c, 3,
+                   [&](BodyFloats &f, Value r, Value t, Value,
+                       ArrayRef<Value> v) -> SmallVector<Value> {
+                     r = f.divf(r, f.addf(f.k(1), f.mulf(t, f.k(decay))));
+                     Value g = f.addf(f.mulf(f.k(norm), v[0]), v[1]);
+                     Value h = f.addf(v[2], f.mulf(g, g));
+                     Value by = f.addf(f.sqrt(h), f.k(epsilon));
+                     return {f.subf(v[0], f.divf(f.mulf(r, g), by)), h};
+                   });
 }
 
 static LogicalResult adam(NodeContext &c) {
@@ -112,18 +111,17 @@ static LogicalResult momentum(NodeContext &c) {
   std::string mode = c.stringAttr("mode", "");
   if (mode != "standard" && mode != "nesterov")
     return c.invalid("mode is '" + mode + "'");
-  return optimizer(
-      c, 3,
-      [&](BodyFloats &f, Value r, Value, Value started,
-          ArrayRef<Value> x) -> SmallVector<Value> {
-        Value g = f.addf(f.mulf(f.k(norm), x[0]), x[1]);
-        Value by = f.select(started, f.k(beta), f.k(1));
-        Value v = f.addf(f.mulf(f.k(alpha), x[2]), f.mulf(by, g));
-        Value step = mode == "standard"
-                         ? v
-                         : f.addf(g, f.mulf(f.k(alpha), v));
-        return {f.subf(x[0], f.mulf(r, step)), v};
-      });
+  return optimizer(c, 3,
+                   [&](BodyFloats &f, Value r, Value, Value started,
+                       ArrayRef<Value> x) -> SmallVector<Value> {
+                     Value g = f.addf(f.mulf(f.k(norm), x[0]), x[1]);
+                     Value by = f.select(started, f.k(beta), f.k(1));
+                     Value v = f.addf(f.mulf(f.k(alpha), x[2]), f.mulf(by, g));
+                     Value step = mode == "standard"
+                                      ? v
+                                      : f.addf(g, f.mulf(f.k(alpha), v));
+                     return {f.subf(x[0], f.mulf(r, step)), v};
+                   });
 }
 
 namespace isthmus {
