@@ -33,7 +33,7 @@ import peers  # noqa: E402
 import zoo  # noqa: E402
 
 US, BASE = "isthmus", "onnxruntime"
-SLOW, SLOW_ROUNDS = 4000, 3  # a call that takes longer than so many ms gets so few rounds
+SLOW, SLOW_ROUNDS = 2000, 3  # a call that takes longer than so many ms gets so few rounds
 PAUSE = 0.05  # for threads that still spin after a call
 
 

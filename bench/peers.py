@@ -9,6 +9,7 @@ runtime has nothing to compile; its time to load is its compile time.
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -21,7 +22,8 @@ def command(arguments):
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         pick = next((line for line in lines if "error" in line.lower()), lines[-1] if lines else "")
-        raise RuntimeError(f"{os.path.basename(arguments[0])}: {pick[:300] or done.returncode}")
+        pick = re.sub(r"\S*/", "", pick)[:300]  # without folders
+        raise RuntimeError(f"{os.path.basename(arguments[0])}: {pick or done.returncode}")
 
 
 class Isthmus:
