@@ -1,5 +1,4 @@
-/*===- isthmus/runtime.h - load an artifact and call it -------------*- C
--*-===*\
+/*===- isthmus/runtime.h - load an artifact and call it ---------*- C -*-===*\
 |*
 |* The whole public API of libisthmus. C11; also includable from C++.
 |*
@@ -58,7 +57,9 @@ typedef enum ist_status {
   IST_UNIMPLEMENTED = 6,      /* valid, but this runtime is too old for it */
   IST_ABORTED = 7,            /* ist_session_cancel was called */
   IST_DEADLINE_EXCEEDED = 8,  /* the session's timeout passed */
-  IST_INTERNAL = 9            /* a bug in Isthmus: report it */
+  IST_INTERNAL = 9,           /* a bug in Isthmus: report it */
+  IST_DEVICE_LOST = 10 /* the device is gone for this process: open another, or
+                          start the process again */
 } ist_status;
 
 typedef struct ist_error {

@@ -102,6 +102,7 @@ private:
   Array<Buffer> ins;                // aligned
   Array<ist_driver_memory> imports; // the caller's memory
   Array<uint64_t> args;
+  Array<ist_range> ranges;
   Array<uint32_t> ends; // pool transients, by last command
   uint32_t nextEnd = 0;
   Loop loops[kMaxNesting];
@@ -468,7 +469,7 @@ ist_status Call::allocDerived(const fb::Instr &i) {
     return fail(error, IST_DATA_LOSS,
                 "broken artifact: 'init' makes derived weight %u twice", i.a());
   if (bytes)
-    if (ist_status s = device.alloc(IST_MEMORY_DEVICE, bytes, &m, error))
+    if (ist_status s = device.alloc(IST_MEMORY_KIND_DEVICE, bytes, &m, error))
       return s;
   program.derivedMade[i.a()] = 1;
   program.derivedSizes[i.a()] = bytes;
@@ -536,6 +537,7 @@ ist_status Call::launch(const fb::Instr &i) {
   if (ist_status s = interrupted())
     return s;
   args.clear();
+  ranges.clear();
   uint32_t buffers = 0, scalars = 0;
   for (const fb::Param *p : *k.params()) {
     uint64_t value = 0;
@@ -550,6 +552,10 @@ ist_status Call::launch(const fb::Instr &i) {
                     "kernel '%s' needs buffer %u aligned to %u and got 0x%llx; "
                     "report this",
                     k.name()->c_str(), buffers - 1, p->align(), ull(value));
+      if (b[reg].bytes &&
+          !ranges.push(
+              {value, b[reg].bytes, static_cast<ist_access>(p->access()), 0}))
+        return outOfMemory(error, sizeof(ist_range), "arguments");
       break;
     }
     case fb::ParamKind::scalar:
@@ -557,13 +563,22 @@ ist_status Call::launch(const fb::Instr &i) {
       break;
     case fb::ParamKind::error_word:
       value = session.words.address + 64 + 4ull * i.a();
+      if (!ranges.push({value, 4, IST_ACCESS_READWRITE, 0}))
+        return outOfMemory(error, sizeof(ist_range), "arguments");
       break;
     }
     if (!args.push(value))
       return outOfMemory(error, k.params()->size() * 8ull, "arguments");
   }
-  ist_driver_launch d = {sizeof d, program.kernels[l.kernel()], grid,
-                         args.data(), args.size()};
+  ist_launch d = {};
+  d.struct_size = sizeof d;
+  d.kernel = program.kernels[l.kernel()];
+  d.grid = grid;
+  d.block = k.workgroup();
+  d.args = args.data();
+  d.args_bytes = static_cast<uint32_t>(args.size() * 8);
+  d.ranges = ranges.data();
+  d.range_count = ranges.size();
   if (!session.profiling)
     return device.launch(session.queue, d, k.name()->c_str(), error);
   uint64_t begin = nowNs();

@@ -9,9 +9,24 @@ using namespace isthmus;
 
 namespace {
 
-void logLine(const char *line) { std::fprintf(stderr, "isthmus: %s\n", line); }
+void logLine(void *, ist_log_level, const char *line) {
+  std::fprintf(stderr, "isthmus: %s\n", line);
+}
 
-const ist_host host = {sizeof(ist_host), logLine};
+void *allocate(void *, size_t bytes) {
+  return bytes <= SIZE_MAX - 63 ? std::aligned_alloc(64, alignUp(bytes, 64))
+                                : nullptr;
+}
+void deallocate(void *, void *memory) { std::free(memory); }
+
+// No driver here compiles code, so there is nothing to keep.
+void *cacheGet(void *, const char *, size_t *) { return nullptr; }
+void cachePut(void *, const char *, const void *, size_t) {}
+
+uint64_t clockNs(void *) { return nowNs(); }
+
+const ist_host host = {sizeof(ist_host), nullptr,  logLine,  allocate,
+                       deallocate,       cacheGet, cachePut, clockNs};
 
 unsigned long long ull(uint64_t v) { return v; }
 
@@ -49,7 +64,7 @@ ist_status ist_device::logged(int status, const char *format, ...) {
       n = sizeof line - 1;
     std::snprintf(line + n, sizeof line - n, " = %s",
                   ist_status_name(static_cast<ist_status>(status)));
-    logLine(line);
+    logLine(nullptr, IST_LOG_INFO, line);
   }
   return static_cast<ist_status>(status);
 }
@@ -90,7 +105,7 @@ ist_status ist_device::open(const char *name, ist_device **out,
   if (!error)
     error = &local;
   uint32_t count = 0;
-  if (int s = driver->enumerate(&count, error))
+  if (int s = driver->enumerate(&host, nullptr, 0, &count, error))
     return static_cast<ist_status>(s);
   if (index >= count)
     return fail(error, IST_NOT_FOUND,
@@ -108,9 +123,9 @@ ist_status ist_device::open(const char *name, ist_device **out,
   char ignored[2];
   d->logCalls = log && isSubset("calls", log, ignored, sizeof ignored);
   d->description.struct_size = sizeof d->description;
-  int s = d->logged(
-      driver->open(&host, static_cast<uint32_t>(index), &d->device, error),
-      "open()");
+  int s = d->logged(driver->open(&host, static_cast<uint32_t>(index), nullptr,
+                                 &d->device, error),
+                    "open()");
   if (!s)
     s = d->logged(driver->describe(d->device, &d->description, error),
                   "describe()");
@@ -151,13 +166,15 @@ ist_status ist_device::alloc(ist_memory_kind kind, uint64_t bytes,
   IST_RECORD(error);
   return logged(
       driver->alloc(device, kind, bytes, out, error), "alloc(%s, %llu bytes)",
-      kind == IST_MEMORY_DEVICE ? "device" : "host visible", ull(bytes));
+      kind == IST_MEMORY_KIND_DEVICE ? "device" : "host visible", ull(bytes));
 }
 
 ist_status ist_device::import(const void *p, uint64_t bytes,
                               ist_driver_memory *out, ist_error *error) {
   IST_RECORD(error);
-  return logged(driver->import(device, p, bytes, out, error),
+  ist_import import = {sizeof import, IST_IMPORT_HOST, 0,
+                       reinterpret_cast<uint64_t>(p), bytes};
+  return logged(driver->import(device, &import, out, error),
                 "import(%p, %llu bytes)", p, ull(bytes));
 }
 
@@ -172,7 +189,8 @@ void ist_device::free(ist_driver_memory *memory) {
 
 ist_status ist_device::queueCreate(ist_driver_queue **out, ist_error *error) {
   IST_RECORD(error);
-  return logged(driver->queue_create(device, out, error), "queue_create()");
+  return logged(driver->queue_create(device, nullptr, out, error),
+                "queue_create()");
 }
 
 void ist_device::queueDestroy(ist_driver_queue *queue) {
@@ -197,9 +215,8 @@ ist_status ist_device::fill(ist_driver_queue *queue, uint64_t to, uint8_t value,
                 "fill(0x%llx, %u, %llu bytes)", ull(to), value, ull(bytes));
 }
 
-ist_status ist_device::launch(ist_driver_queue *queue,
-                              const ist_driver_launch &launch, const char *name,
-                              ist_error *error) {
+ist_status ist_device::launch(ist_driver_queue *queue, const ist_launch &launch,
+                              const char *name, ist_error *error) {
   IST_RECORD(error);
   return logged(driver->launch(queue, &launch, error),
                 "launch(%.100s, grid %llu)", name, ull(launch.grid));
@@ -209,7 +226,9 @@ ist_status ist_device::submit(ist_driver_queue *queue,
                               ist_driver_semaphore *semaphore, uint64_t value,
                               ist_error *error) {
   IST_RECORD(error);
-  return logged(driver->submit(queue, semaphore, value, error),
+  ist_driver_point point = {semaphore, value};
+  ist_driver_submit submit = {sizeof submit, nullptr, 0, &point, 1};
+  return logged(driver->submit(queue, &submit, error),
                 "submit(then signal %llu)", ull(value));
 }
 
@@ -235,9 +254,11 @@ ist_status ist_device::semaphoreWait(ist_driver_semaphore *semaphore,
 }
 
 ist_status ist_device::moduleLoad(const void *code, size_t size,
-                                  ist_driver_module **out, ist_error *error) {
+                                  const char *format, ist_driver_module **out,
+                                  ist_error *error) {
   IST_RECORD(error);
-  return logged(driver->module_load(device, code, size, out, error),
+  ist_module_options options = {sizeof options, format, nullptr};
+  return logged(driver->module_load(device, code, size, &options, out, error),
                 "module_load(%llu bytes)", ull(size));
 }
 
@@ -248,12 +269,13 @@ void ist_device::moduleUnload(ist_driver_module *module) {
   logged(0, "module_unload()");
 }
 
-ist_status ist_device::kernelGet(ist_driver_module *module, const char *kernel,
+ist_status ist_device::kernelGet(ist_driver_module *module,
+                                 const ist_kernel_desc &desc,
                                  const ist_driver_kernel **out,
                                  ist_error *error) {
   IST_RECORD(error);
-  return logged(driver->kernel_get(module, kernel, out, error),
-                "kernel_get(%.100s)", kernel);
+  return logged(driver->kernel_get(module, &desc, out, error),
+                "kernel_get(%.100s)", desc.name);
 }
 
 extern "C" {
@@ -265,7 +287,7 @@ ist_status ist_device_list(void (*visit)(void *, const char *, const char *),
   for (const ist_driver *const *d = ist_drivers; *d; ++d) {
     uint32_t count = 0;
     ist_error ignored;
-    if ((*d)->enumerate(&count, &ignored) != IST_OK)
+    if ((*d)->enumerate(&host, nullptr, 0, &count, &ignored) != IST_OK)
       continue; // no vendor library: no such devices
     for (uint32_t i = 0; i < count; ++i) {
       char name[64];

@@ -28,18 +28,19 @@ struct ist_device {
   ist_status fill(ist_driver_queue *queue, uint64_t to, uint8_t value,
                   uint64_t bytes, ist_error *error);
   /// `name` is for the log.
-  ist_status launch(ist_driver_queue *queue, const ist_driver_launch &launch,
+  ist_status launch(ist_driver_queue *queue, const ist_launch &launch,
                     const char *name, ist_error *error);
+  /// Then raises `semaphore` to `value`.
   ist_status submit(ist_driver_queue *queue, ist_driver_semaphore *semaphore,
                     uint64_t value, ist_error *error);
   ist_status semaphoreCreate(ist_driver_semaphore **out, ist_error *error);
   void semaphoreDestroy(ist_driver_semaphore *semaphore);
   ist_status semaphoreWait(ist_driver_semaphore *semaphore, uint64_t value,
                            ist_error *error);
-  ist_status moduleLoad(const void *code, size_t size, ist_driver_module **out,
-                        ist_error *error);
+  ist_status moduleLoad(const void *code, size_t size, const char *format,
+                        ist_driver_module **out, ist_error *error);
   void moduleUnload(ist_driver_module *module);
-  ist_status kernelGet(ist_driver_module *module, const char *name,
+  ist_status kernelGet(ist_driver_module *module, const ist_kernel_desc &desc,
                        const ist_driver_kernel **out, ist_error *error);
 
   const char *fact(const char *key) const;

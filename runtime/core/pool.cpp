@@ -31,10 +31,10 @@ ist_status Pool::acquire(uint64_t bytes, uint32_t *out, ist_error *error) {
     }
     best = hole;
     ist_driver_memory memory = {};
-    ist_status s = device->alloc(IST_MEMORY_DEVICE, bytes, &memory, error);
+    ist_status s = device->alloc(IST_MEMORY_KIND_DEVICE, bytes, &memory, error);
     if (s == IST_RESOURCE_EXHAUSTED) {
       trim();
-      s = device->alloc(IST_MEMORY_DEVICE, bytes, &memory, error);
+      s = device->alloc(IST_MEMORY_KIND_DEVICE, bytes, &memory, error);
     }
     if (s)
       return s;

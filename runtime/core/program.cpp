@@ -50,7 +50,7 @@ void ist_program::remark(const char *line) {
 bool ist_program::fits(const fb::Variant &v, char *why, size_t size) const {
   const char *target = v.target()->c_str();
   size_t vendor = std::strcspn(target, ":");
-  const char *driver = device->driver->name;
+  const char *driver = device->driver->vendor;
   char missing[64];
   if (std::strlen(driver) != vendor ||
       std::memcmp(driver, target, vendor) != 0) {
@@ -133,7 +133,7 @@ ist_status ist_program::chooseVariant(int32_t wanted, ist_error *error) {
     return fail(error, IST_UNAVAILABLE,
                 "no variant fits device %s%s; compile the model for it with "
                 "--target=%s:native",
-                device->name, all, device->driver->name);
+                device->name, all, device->driver->vendor);
   variant = static_cast<uint32_t>(best);
   program = variants[variant]->program();
   return IST_OK;
@@ -177,13 +177,28 @@ ist_status ist_program::loadCode(ist_error *error) {
   zip.find(manifest->variants()->Get(variant)->code()->c_str(), &code);
   if (n == 0)
     return IST_OK;
-  if (ist_status s = device->moduleLoad(code.data, code.size, &module, error))
+  if (ist_status s = device->moduleLoad(
+          code.data, code.size,
+          manifest->variants()->Get(variant)->format()->c_str(), &module,
+          error))
     return s;
-  for (uint32_t i = 0; i < n; ++i)
-    if (ist_status s = device->kernelGet(
-            module, program->kernels()->Get(i)->name()->c_str(), &kernels[i],
-            error))
+  Array<ist_arg> args;
+  for (uint32_t i = 0; i < n; ++i) {
+    const fb::Kernel &k = *program->kernels()->Get(i);
+    args.clear();
+    uint32_t bytes = 0;
+    for (const fb::Param *p : *k.params()) {
+      bool scalar = p->kind() == fb::ParamKind::scalar;
+      if (!args.push({scalar ? IST_ARG_SCALAR : IST_ARG_ADDRESS, bytes, 8}))
+        return outOfMemory(error, sizeof(ist_arg), "a kernel's parameters");
+      bytes += 8;
+    }
+    ist_kernel_desc desc = {
+        sizeof desc, k.name()->c_str(), args.data(),      args.size(),
+        bytes,       k.workgroup(),     k.shared_bytes(), 0};
+    if (ist_status s = device->kernelGet(module, desc, &kernels[i], error))
       return s;
+  }
   return IST_OK;
 }
 
@@ -216,7 +231,7 @@ ist_status ist_program::loadWeights(ist_error *error) {
       continue;
     }
     ist_driver_memory source = {};
-    s = device->alloc(IST_MEMORY_DEVICE, w.bytes(), &weights[i], error);
+    s = device->alloc(IST_MEMORY_KIND_DEVICE, w.bytes(), &weights[i], error);
     if (!s)
       s = device->import(p, w.bytes(), &source, error);
     if (!s)

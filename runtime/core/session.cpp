@@ -41,8 +41,8 @@ ist_status ist_session::create(ist_program *p, ist_error *error) {
     return s;
   if (ist_status s = device->semaphoreCreate(&done, error))
     return s;
-  return device->alloc(IST_MEMORY_HOST_VISIBLE, 64 + 4ull * launches, &words,
-                       error);
+  return device->alloc(IST_MEMORY_KIND_HOST_VISIBLE, 64 + 4ull * launches,
+                       &words, error);
 }
 
 ist_status ist_session::wait(ist_error *error) {
@@ -80,7 +80,7 @@ ist_status ist_session::growArena(uint64_t bytes, ist_error *error) {
     return IST_OK;
   device->free(&arena);
   pool.trim();
-  return device->alloc(IST_MEMORY_DEVICE, bytes, &arena, error);
+  return device->alloc(IST_MEMORY_KIND_DEVICE, bytes, &arena, error);
 }
 
 uint32_t ist_session::profileBase(uint32_t function) const {

@@ -60,7 +60,8 @@ const char *ist_status_name(ist_status status) {
                                       "UNIMPLEMENTED",
                                       "ABORTED",
                                       "DEADLINE_EXCEEDED",
-                                      "INTERNAL"};
+                                      "INTERNAL",
+                                      "DEVICE_LOST"};
   unsigned i = static_cast<unsigned>(status);
   return i < sizeof names / sizeof *names ? names[i] : "UNKNOWN";
 }

@@ -32,6 +32,7 @@ struct ist_driver_queue {
 struct ist_driver_semaphore {
   uint64_t value;   // atomic
   uint32_t changes; // futex
+  uint32_t waiting; // threads, atomic
 };
 
 struct ist_driver_kernel {
@@ -54,15 +55,49 @@ constexpr uint64_t kAlign = 64;
 /// Below this a launch is done before other threads would have joined in.
 constexpr uint64_t kInlineNs = 8000;
 
-int enumerate(uint32_t *count, ist_error *) {
-  *count = 1;
+int memInfo(ist_driver_device *, uint64_t *available, uint64_t *total,
+            ist_error *error) {
+  long page = ::sysconf(_SC_PAGESIZE), free = ::sysconf(_SC_AVPHYS_PAGES),
+       all = ::sysconf(_SC_PHYS_PAGES);
+  if (page <= 0 || free < 0 || all < 0)
+    return fail(error, IST_UNAVAILABLE, "the system does not say its memory");
+  *available = static_cast<uint64_t>(free) * page;
+  *total = static_cast<uint64_t>(all) * page;
   return IST_OK;
 }
 
-int open(const ist_host *, uint32_t index, ist_driver_device **out,
-         ist_error *error) {
+int enumerate(const ist_host *, ist_identity *identities, uint32_t capacity,
+              uint32_t *count, ist_error *error) {
+  *count = 1;
+  if (!capacity)
+    return IST_OK;
+  Facts facts;
+  describe(threadLimit(), &facts);
+  std::memcpy(identities->summary, facts.summary, sizeof facts.summary);
+  identities->id[0] = 0;
+  uint64_t available;
+  return memInfo(nullptr, &available, &identities->memory_bytes, error);
+}
+
+int unknown(const char *what, ist_error *error) {
+  return fail(error, IST_UNIMPLEMENTED,
+              "the cpu driver was given a %s with members that it does not "
+              "know; update it",
+              what);
+}
+
+int noNative(const char *what, const ist_native *native, ist_error *error) {
+  return fail(error, IST_UNAVAILABLE,
+              "the cpu driver has no %s of kind '%.64s' to take over", what,
+              native->kind);
+}
+
+int open(const ist_host *, uint32_t index, const ist_native *native,
+         ist_driver_device **out, ist_error *error) {
   if (index != 0)
     return fail(error, IST_NOT_FOUND, "there is one cpu device, cpu:0");
+  if (native)
+    return noNative("context", native, error);
   ist_driver_device *d = make<ist_driver_device>();
   if (!d)
     return outOfMemory(error, sizeof *d, "the cpu device");
@@ -86,19 +121,14 @@ int describeDevice(ist_driver_device *device, ist_description *out,
   out->summary = device->facts.summary;
   out->facts = device->facts.facts;
   out->fact_count = device->facts.count;
+  out->flags = IST_DEVICE_SYNCHRONOUS | IST_DEVICE_SHARES_MEMORY;
+  out->alignment = kAlign;
+  out->max_grid = INT64_MAX;
+  out->max_alloc = INT64_MAX - kAlign;
   return IST_OK;
 }
 
-int memInfo(ist_driver_device *, uint64_t *available, uint64_t *total,
-            ist_error *error) {
-  long page = ::sysconf(_SC_PAGESIZE), free = ::sysconf(_SC_AVPHYS_PAGES),
-       all = ::sysconf(_SC_PHYS_PAGES);
-  if (page <= 0 || free < 0 || all < 0)
-    return fail(error, IST_UNAVAILABLE, "the system does not say its memory");
-  *available = static_cast<uint64_t>(free) * page;
-  *total = static_cast<uint64_t>(all) * page;
-  return IST_OK;
-}
+const void *extension(ist_driver_device *, const char *) { return nullptr; }
 
 int alloc(ist_driver_device *device, ist_memory_kind, uint64_t bytes,
           ist_driver_memory *out, ist_error *error) {
@@ -123,15 +153,20 @@ void freeMemory(ist_driver_device *, ist_driver_memory *memory) {
   std::free(memory->handle); // null for imports
 }
 
-int import(ist_driver_device *, const void *host, uint64_t bytes,
-           ist_driver_memory *out, ist_error *) {
-  *out = {reinterpret_cast<uint64_t>(host), const_cast<void *>(host), nullptr,
-          bytes};
+int import(ist_driver_device *, const ist_import *import,
+           ist_driver_memory *out, ist_error *error) {
+  if (!ist_tail_is_zero(import, sizeof *import))
+    return unknown("memory to import", error);
+  // Both kinds are the same here.
+  *out = {import->memory, reinterpret_cast<void *>(import->memory), nullptr,
+          import->bytes};
   return IST_OK;
 }
 
-int queueCreate(ist_driver_device *device, ist_driver_queue **out,
-                ist_error *error) {
+int queueCreate(ist_driver_device *device, const ist_native *native,
+                ist_driver_queue **out, ist_error *error) {
+  if (native)
+    return noNative("queue", native, error);
   *out = make<ist_driver_queue>();
   if (!*out)
     return outOfMemory(error, sizeof **out, "a queue");
@@ -154,10 +189,13 @@ int fill(ist_driver_queue *, uint64_t to, uint8_t value, uint64_t bytes,
   return IST_OK;
 }
 
-int launch(ist_driver_queue *queue, const ist_driver_launch *launch,
-           ist_error *) {
+int launch(ist_driver_queue *queue, const ist_launch *launch,
+           ist_error *error) {
+  if (!ist_tail_is_zero(launch, sizeof *launch))
+    return unknown("launch", error);
   if (launch->grid == 0)
     return IST_OK;
+  const auto *args = static_cast<const uint64_t *>(launch->args);
   // The core sees kernels as const; their measured cost is ours.
   auto *kernel = const_cast<ist_driver_kernel *>(launch->kernel);
   ThreadPool &pool = queue->device->pool;
@@ -167,10 +205,10 @@ int launch(ist_driver_queue *queue, const ist_driver_launch *launch,
   bool alone = launch->grid == 1 || pool.workers() == 0 ||
                (cost && expected / 1024 < kInlineNs);
   uint64_t begin = nowNs(), threads = 1;
-  if (!alone && pool.run(kernel->entry, launch->args, launch->grid))
+  if (!alone && pool.run(kernel->entry, args, launch->grid))
     threads = pool.workers() + 1;
   else
-    kernel->entry(launch->args, 0, launch->grid);
+    kernel->entry(args, 0, launch->grid);
   // Not more than a second's worth, so that the product stays small.
   uint64_t ns = nowNs() - begin;
   ns = (ns < 1000000000 ? ns : 1000000000) * threads;
@@ -216,17 +254,40 @@ int semaphoreWait(ist_driver_semaphore *semaphore, uint64_t value,
               static_cast<long>((timeout - passed) % 1000000000)};
       limit = &rest;
     }
+    __atomic_add_fetch(&semaphore->waiting, 1, __ATOMIC_SEQ_CST);
     ::syscall(SYS_futex, &semaphore->changes, FUTEX_WAIT_PRIVATE, ticket, limit,
               nullptr, 0);
+    __atomic_sub_fetch(&semaphore->waiting, 1, __ATOMIC_SEQ_CST);
   }
 }
 
-int submit(ist_driver_queue *, ist_driver_semaphore *semaphore, uint64_t value,
-           ist_error *) {
-  __atomic_store_n(&semaphore->value, value, __ATOMIC_SEQ_CST);
+int semaphoreSignal(ist_driver_semaphore *semaphore, uint64_t value,
+                    ist_error *) {
+  // Two queues may signal one semaphore at once; it only rises.
+  uint64_t now = __atomic_load_n(&semaphore->value, __ATOMIC_SEQ_CST);
+  while (now < value &&
+         !__atomic_compare_exchange_n(&semaphore->value, &now, value, false,
+                                      __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+    ;
   __atomic_add_fetch(&semaphore->changes, 1, __ATOMIC_SEQ_CST);
-  ::syscall(SYS_futex, &semaphore->changes, FUTEX_WAKE_PRIVATE, INT_MAX,
-            nullptr, nullptr, 0);
+  if (__atomic_load_n(&semaphore->waiting, __ATOMIC_SEQ_CST))
+    ::syscall(SYS_futex, &semaphore->changes, FUTEX_WAKE_PRIVATE, INT_MAX,
+              nullptr, nullptr, 0);
+  return IST_OK;
+}
+
+int submit(ist_driver_queue *, const ist_driver_submit *submit,
+           ist_error *error) {
+  if (!ist_tail_is_zero(submit, sizeof *submit))
+    return unknown("submit", error);
+  // What is waited for was submitted, so it is being run by another thread.
+  for (size_t i = 0; i < submit->wait_count; ++i)
+    if (int s = semaphoreWait(submit->waits[i].semaphore,
+                              submit->waits[i].value, UINT64_MAX, error))
+      return s;
+  for (size_t i = 0; i < submit->signal_count; ++i)
+    semaphoreSignal(submit->signals[i].semaphore, submit->signals[i].value,
+                    error);
   return IST_OK;
 }
 
@@ -241,7 +302,10 @@ void moduleUnload(ist_driver_module *module) {
 }
 
 int moduleLoad(ist_driver_device *, const void *code, size_t size,
-               ist_driver_module **out, ist_error *error) {
+               const ist_module_options *options, ist_driver_module **out,
+               ist_error *error) {
+  if (!ist_tail_is_zero(options, sizeof *options))
+    return unknown("module's options", error);
   ist_driver_module *m = make<ist_driver_module>();
   if (!m)
     return outOfMemory(error, sizeof *m, "a module");
@@ -255,8 +319,11 @@ int moduleLoad(ist_driver_device *, const void *code, size_t size,
   return IST_OK;
 }
 
-int kernelGet(ist_driver_module *module, const char *name,
+int kernelGet(ist_driver_module *module, const ist_kernel_desc *desc,
               const ist_driver_kernel **out, ist_error *error) {
+  if (!ist_tail_is_zero(desc, sizeof *desc))
+    return unknown("kernel's description", error);
+  const char *name = desc->name;
   void *entry = module->code.find(name);
   if (!entry)
     return fail(error, IST_DATA_LOSS,
@@ -282,12 +349,14 @@ extern "C" {
 extern const ist_driver ist_cpu_driver;
 const ist_driver ist_cpu_driver = {sizeof(ist_driver),
                                    "cpu",
+                                   "cpu",
                                    "elf",
                                    enumerate,
                                    open,
                                    close,
                                    describeDevice,
                                    memInfo,
+                                   extension,
                                    alloc,
                                    freeMemory,
                                    import,
@@ -300,6 +369,7 @@ const ist_driver ist_cpu_driver = {sizeof(ist_driver),
                                    semaphoreCreate,
                                    semaphoreDestroy,
                                    semaphoreQuery,
+                                   semaphoreSignal,
                                    semaphoreWait,
                                    moduleLoad,
                                    moduleUnload,
