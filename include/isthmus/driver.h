@@ -13,8 +13,8 @@
 |* whoever fills the struct; members and slots are only ever appended. A driver
 |* reads no more than struct_size, and refuses (UNIMPLEMENTED) an input whose
 |* bytes behind what it knows are not all zero: IST_HAS and ist_tail_is_zero
-tell. The core
-|* uses no slot that struct_size of the driver's table does not cover.
+|* tell. The core uses no slot that struct_size of the driver's table does not
+|* cover.
 |*
 |* Threads. Functions on a device, a module or a semaphore may come from any
 |* thread at once. Functions on one queue never overlap. A driver may keep
@@ -153,7 +153,8 @@ typedef struct ist_module_options {
 
 /* A kernel's arguments are one blob; its params say what lies where. */
 typedef enum ist_arg_kind {
-  IST_ARG_ADDRESS, /* 8 bytes: a device address */
+  IST_ARG_ADDRESS, /* 8 bytes: a device address; of a tensor without elements,
+                      any below 4096 */
   IST_ARG_SCALAR,  /* 8 bytes: a 64-bit integer */
   IST_ARG_BYTES,   /* `size` bytes as they are */
   IST_ARG_TILE     /* 8 bytes: index of a tile descriptor (an extension) */
@@ -195,7 +196,8 @@ typedef struct ist_launch {
   uint32_t dynamic_shared; /* bytes */
   uint32_t args_bytes;     /* as the kernel's */
   const void *args;        /* 8-byte aligned; copied before launch returns */
-  /* All memory it may touch but the code: for residency, hazards, checks. */
+  /* All memory it may touch but the code, each within one allocation or
+     import: for residency, hazards, checks. */
   const ist_range *ranges;
   size_t range_count;
 } ist_launch;
@@ -208,7 +210,10 @@ typedef struct ist_driver_point {
 
 /* A place in a queue's order: what comes later begins after all `waits`; all
    `signals` are raised once everything before has run and is visible to the
-   host and to other queues. */
+   host and to other queues.
+   Work that fails on the device fails the signals of the next submit on its
+   queue that has any, and those alone; what lies between may not have run.
+   Having waited for a failed value is such a failure too. */
 typedef struct ist_driver_submit {
   size_t struct_size;
   /* Each value was already submitted (to some queue, before) or signalled: a
@@ -263,7 +268,9 @@ typedef struct ist_driver {
      has run once a semaphore signalled by a submit after it has its value. */
   int (*queue_create)(ist_driver_device *device, const ist_native *native,
                       ist_driver_queue **out, ist_error *error);
-  void (*queue_destroy)(ist_driver_queue *queue); /* idle */
+  /* Idle, unless a function failed on it: then what runs is waited for, and
+     what was not submitted is dropped. */
+  void (*queue_destroy)(ist_driver_queue *queue);
   /* The ranges do not overlap. Host memory must be imported. */
   int (*copy)(ist_driver_queue *queue, uint64_t to, uint64_t from,
               uint64_t bytes, ist_error *error);
@@ -277,9 +284,11 @@ typedef struct ist_driver {
   /* Timeline semaphores begin at 0 and only rise. */
   int (*semaphore_create)(ist_driver_device *device, ist_driver_semaphore **out,
                           ist_error *error);
-  void (*semaphore_destroy)(ist_driver_semaphore *semaphore); /* nobody waits */
-  /* Query and wait give the failure of the work that a value stood for, when
-     the device can tell: code and message as for any function. */
+  /* Nobody waits for it, and nothing is left that will signal it. */
+  void (*semaphore_destroy)(ist_driver_semaphore *semaphore);
+  /* Query, for the value reached last, and wait give the failure of the work
+     that a value stood for, when the device can tell: code and message as for
+     any function. A failed value counts as reached. */
   int (*semaphore_query)(ist_driver_semaphore *semaphore, uint64_t *value,
                          ist_error *error);
   /* From the host, now. */
