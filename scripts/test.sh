@@ -38,6 +38,13 @@ count "$(number 'Passed *: *[0-9]+' "$out/lit.log")" "$(number '(Failed|Unresolv
 part conformance ./scripts/conformance.sh --target=cpu:native --json="$out/conformance.json" ${ISTHMUS_SAMPLE:+--sample="$ISTHMUS_SAMPLE"}
 count "$(number '^[0-9]+ passed' "$out/conformance.log")" "$(number '[0-9]+ failed' "$out/conformance.log")"
 
+# GPUs' code is assembled and checked; ISTHMUS_GPU_SAMPLE=0 means all tests.
+for target in nvidia:sm_80 amd:gfx942 intel:spirv64; do
+  name=assembled-${target%%:*}
+  part "$name" ./scripts/conformance.sh --compile-only --target="$target" --sample="${ISTHMUS_GPU_SAMPLE:-150}" --seed="$RANDOM"
+  count "$(number '^[0-9]+ passed' "$out/$name.log")" "$(number '[0-9]+ failed' "$out/$name.log")"
+done
+
 part random-graphs "$PYTHON" test/conformance/random_graphs.py --build "$BUILD" -j "$JOBS" --count "${ISTHMUS_GRAPHS:-200}"
 bad=$(number '[0-9]+ bad' "$out/random-graphs.log")
 count "$(number '[0-9]+ good' "$out/random-graphs.log")" "$bad"

@@ -109,8 +109,22 @@ void isthmus::emitFile(llvm::Module &code, llvm::TargetMachine &machine,
   codegen.run(code);
 }
 
-// lld keeps global state, so one
-/// link at a time.
+mlir::FailureOr<llvm::SmallVector<char, 0>>
+isthmus::emitNothing(const TargetInfo &info, llvm::CodeGenFileType type,
+                     std::string &error) {
+  llvm::LLVMContext context;
+  llvm::Module empty("empty", context);
+  std::unique_ptr<llvm::TargetMachine> machine = makeMachine(info, error);
+  if (!machine)
+    return mlir::failure();
+  empty.setTargetTriple(machine->getTargetTriple());
+  empty.setDataLayout(machine->createDataLayout());
+  llvm::SmallVector<char, 0> bytes;
+  emitFile(empty, *machine, type, bytes);
+  return bytes;
+}
+
+// lld keeps global state, so one link at a time.
 mlir::FailureOr<llvm::SmallVector<char, 0>>
 isthmus::linkElf(llvm::ArrayRef<KernelObject> objects,
                  llvm::ArrayRef<const char *> options, std::string &error) {

@@ -36,6 +36,11 @@ void optimize(llvm::Module &code, llvm::TargetMachine &machine,
 void emitFile(llvm::Module &code, llvm::TargetMachine &machine,
               llvm::CodeGenFileType type, llvm::SmallVectorImpl<char> &bytes);
 
+/// What emitFile makes of no code at all: a program may have no kernels.
+mlir::FailureOr<llvm::SmallVector<char, 0>>
+emitNothing(const TargetInfo &info, llvm::CodeGenFileType type,
+            std::string &error);
+
 /// Links ELF objects with lld, in this process; `options` are ld's.
 mlir::FailureOr<llvm::SmallVector<char, 0>>
 linkElf(llvm::ArrayRef<KernelObject> objects,

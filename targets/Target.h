@@ -50,6 +50,7 @@ struct KernelObject {
   llvm::SmallVector<char, 0> bytes;
   bool usesErrorWord = false;
   std::vector<std::string> errors; // errors[i] is the message of code i + 1
+  int64_t workgroupBytes = 0;      // of static workgroup memory
 };
 
 struct Target {
@@ -68,21 +69,12 @@ struct Target {
   const char *format; // "elf"
 };
 
-/// Every target that whole models compile for; targets/Targets.cpp is the only
-/// list.
+/// Every target; targets/Targets.cpp is the only list.
 llvm::ArrayRef<Target> allTargets();
 
-/// Targets that compile kernels in form(lanes), which no plan makes yet: their
-/// code is assembled and checked, see ist-kernel.
-llvm::ArrayRef<Target> kernelTargets();
-
-/// "vendor:arch" to its target and facts; `error` says what is known. With
-/// `kernels`, the targets for kernels only are known too.
+/// "vendor:arch" to its target and facts; `error` says what is known.
 const Target *findTarget(llvm::StringRef spec, TargetInfo &info,
-                         std::string &error, bool kernels = false);
-
-/// Whether `spec` names a vendor of kernelTargets().
-bool isKernelTarget(llvm::StringRef spec);
+                         std::string &error);
 
 } // namespace isthmus
 

@@ -12,6 +12,7 @@
 #include "dialects/Graph/Transforms/Outline.h"
 #include "dialects/Hal/Hal.h"
 #include "dialects/Kernel/Kernel.h"
+#include "dialects/Kernel/Transforms/Distribute.h"
 #include "dialects/Kernel/Transforms/Plan.h"
 #include "lib/Artifact/ArtifactWriter.h"
 #include "lib/Import/OnnxImporter.h"
@@ -240,12 +241,26 @@ bool Compilation::compileVariant(const Target &target, const TargetInfo &info,
     out << m << "\n";
     return true;
   }
+  if (info.form == kernel::Form::lanes) {
+    for (auto k : m.getOps<kernel::FuncOp>())
+      if (failed(kernel::distribute(k)))
+        return false;
+    if (failed(verify(m)))
+      return false;
+  }
+  if (!dump(m, "lanes"))
+    return false;
+  if (options.stage == Stage::lanes) {
+    out << m << "\n";
+    return true;
+  }
   std::vector<KernelObject> objects;
   if (!compileKernels(m, target, info, objects))
     return false;
   llvm::StringMap<KernelFacts> facts;
   for (const KernelObject &object : objects)
-    facts[object.name] = {object.errors, object.usesErrorWord};
+    facts[object.name] = {object.errors, object.usesErrorWord,
+                          object.workgroupBytes};
   auto program = writeProgram(m, info, facts, weights);
   if (failed(program))
     return false;
@@ -361,7 +376,7 @@ bool Compilation::run() {
     std::string error;
     const Target *target = findTarget(spec, info, error);
     if (!target)
-      return fail(isKernelTarget(spec) ? "IST-C0008" : "IST-C0007", error);
+      return fail("IST-C0007", error);
     if (!compileVariant(*target, info, manifest, codes))
       return false;
   }

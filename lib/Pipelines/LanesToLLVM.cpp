@@ -195,6 +195,7 @@ static LogicalResult makeFunction(kernel::FuncOp k, const TargetInfo &info,
       return op->emitError("has no lowering from form(lanes) yet");
     }
   }
+  object.workgroupBytes = workgroup;
   if (workgroup > int64_t(info.workgroupBytes))
     return f.emitError("needs ") << workgroup << " bytes of workgroup memory, "
                                  << info.name << " has " << info.workgroupBytes;

@@ -175,6 +175,8 @@ void Writer::addKernel(kernel::FuncOp k) {
   auto out = std::make_unique<fb::KernelT>();
   out->name = k.getSymName().str();
   out->family = k.getPlan().value_or("").str();
+  out->workgroup = k.getGroup().value_or(1);
+  out->shared_bytes = facts.lookup(k.getSymName()).workgroupBytes;
   auto param = [&](fb::ParamKind kind, fb::Access access, uint32_t align) {
     auto p = std::make_unique<fb::ParamT>();
     p->kind = kind;

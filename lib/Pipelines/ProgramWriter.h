@@ -39,6 +39,7 @@ private:
 struct KernelFacts {
   std::vector<std::string> errors;
   bool usesErrorWord = false;
+  int64_t workgroupBytes = 0;
 };
 
 /// Turns the functions of `module` (after outlining and planning: the kernels

@@ -34,10 +34,6 @@ static const DiagnosticKind kinds[] = {
     {"IST-C0007", "unknown target",
      "--target takes vendor:arch, such as cpu:native; `istc --list-targets` "
      "prints them all."},
-    {"IST-C0008", "the target does not take whole models yet",
-     "This target compiles kernels that are written in form(lanes) "
-     "(ist-kernel), but models are\nnot planned for it yet. Use a target of "
-     "`istc --list-targets`."},
     {"IST-I0001", "unreadable or damaged file",
      "The file is missing, cannot be read, or is no ONNX protobuf. Check the "
      "path; export or\ndownload the model again."},

@@ -107,8 +107,16 @@ static mlir::FailureOr<KernelObject> compile(mlir::ModuleOp module,
 /// One shared object. Each kernel brings a metadata note of its own; AMD's
 /// loader (comgr) joins them.
 static mlir::FailureOr<llvm::SmallVector<char, 0>>
-link(llvm::ArrayRef<KernelObject> objects, const TargetInfo &,
+link(llvm::ArrayRef<KernelObject> objects, const TargetInfo &info,
      std::string &error) {
+  KernelObject none;
+  if (objects.empty()) {
+    auto bytes = emitNothing(info, llvm::CodeGenFileType::ObjectFile, error);
+    if (failed(bytes))
+      return mlir::failure();
+    none.bytes = std::move(*bytes);
+    objects = none;
+  }
   return linkElf(objects, {"-shared"}, error);
 }
 

@@ -44,14 +44,10 @@ linkObjects(llvm::ArrayRef<KernelObject> objects, const TargetInfo &info,
   // A program without kernels has a code object all the same.
   KernelObject none;
   if (objects.empty()) {
-    llvm::LLVMContext context;
-    llvm::Module empty("empty", context);
-    std::unique_ptr<llvm::TargetMachine> machine = makeMachine(info, error);
-    if (!machine)
+    auto bytes = emitNothing(info, llvm::CodeGenFileType::ObjectFile, error);
+    if (failed(bytes))
       return mlir::failure();
-    empty.setTargetTriple(machine->getTargetTriple());
-    empty.setDataLayout(machine->createDataLayout());
-    emitObject(empty, *machine, info, none.bytes);
+    none.bytes = std::move(*bytes);
     objects = none;
   }
   return linkElf(objects,

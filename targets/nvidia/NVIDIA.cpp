@@ -93,7 +93,10 @@ static mlir::FailureOr<KernelObject> compile(mlir::ModuleOp module,
 /// One PTX module: the first one's header, then all bodies. The names in a
 /// kernel's body begin with the kernel's.
 static mlir::FailureOr<llvm::SmallVector<char, 0>>
-link(llvm::ArrayRef<KernelObject> objects, const TargetInfo &, std::string &) {
+link(llvm::ArrayRef<KernelObject> objects, const TargetInfo &info,
+     std::string &error) {
+  if (objects.empty())
+    return emitNothing(info, llvm::CodeGenFileType::AssemblyFile, error);
   llvm::SmallVector<char, 0> all;
   for (const KernelObject &object : objects) {
     llvm::StringRef text(object.bytes.data(), object.bytes.size());

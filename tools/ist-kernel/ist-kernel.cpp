@@ -39,18 +39,17 @@ int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
   cl::ParseCommandLineOptions(argc, argv, "ist-kernel: compile kernels\n");
   if (listTargets) {
-    for (llvm::ArrayRef<Target> targets : {allTargets(), kernelTargets()})
-      for (const Target &target : targets)
-        for (const std::string &arch : target.list())
-          llvm::outs() << target.vendor << ":" << arch << " " << target.format
-                       << "\n";
+    for (const Target &target : allTargets())
+      for (const std::string &arch : target.list())
+        llvm::outs() << target.vendor << ":" << arch << " " << target.format
+                     << "\n";
     return 0;
   }
   // lld forgets all options when it is done.
   std::string path = output;
   TargetInfo info;
   std::string error;
-  const Target *target = findTarget(spec, info, error, /*kernels=*/true);
+  const Target *target = findTarget(spec, info, error);
   if (!target)
     return fail("IST-T0005", error);
 

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "dialects/Graph/Graph.h"
 #include "dialects/Kernel/Kernel.h"
+#include "dialects/Kernel/Transforms/Distribute.h"
 
 #include "mlir/IR/DialectRegistry.h"
 #include "mlir/InitAllDialects.h"
@@ -18,6 +19,7 @@ int main(int argc, char **argv) {
   registry
       .insert<isthmus::graph::GraphDialect, isthmus::kernel::KernelDialect>();
   mlir::registerTransformsPasses();
+  mlir::registerPass(isthmus::kernel::createDistributePass);
   return mlir::asMainReturnCode(
       mlir::MlirOptMain(argc, argv, "isthmus optimizer driver\n", registry));
 }

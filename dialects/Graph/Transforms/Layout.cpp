@@ -278,6 +278,9 @@ static void padConvolution(graph::ConvOp op) {
 }
 
 LogicalResult graph::chooseLayouts(ModuleOp module, const TargetInfo &info) {
+  // Panels and padding are for loops over vectors.
+  if (info.form == kernel::Form::lanes)
+    return success();
   SmallVector<Operation *> ops;
   module.walk([&](Operation *op) {
     if (isa<linalg::GenericOp, graph::ConvOp>(op))

@@ -349,7 +349,16 @@ std::string kernel::planLoops(FuncOp kernel, const TargetInfo &info,
   std::string why = findAnchor(kernel, main, epilogue);
   if (!why.empty())
     return why;
-  TileBuilder tb(kernel);
+  // Long points in small groups, so that more of them run at once.
+  bool reduces = isa<graph::ConvOp>(main);
+  if (auto op = dyn_cast<linalg::LinalgOp>(main))
+    reduces = op.getNumReductionLoops();
+  int64_t lanes = 0;
+  if (info.form == Form::lanes)
+    lanes = serial    ? 1
+            : reduces ? std::min(64u, info.maxGroup)
+                      : std::min(256u, info.maxGroup);
+  TileBuilder tb(kernel, lanes);
   if (auto op = dyn_cast<graph::ConvOp>(main))
     emitConv(tb, op, epilogue);
   else if (isa<graph::ParallelOp>(main))

@@ -14,16 +14,19 @@ using namespace isthmus::kernel;
 namespace {
 struct Row {
   const char *name;
+  bool lanes; // also for targets that run lanes
   std::string (*apply)(FuncOp, const TargetInfo &);
 };
 } // namespace
 
 static const Row rows[] = {
-    {"contraction", planContraction},
-    {"conv", planConv},
-    {"loops", [](FuncOp k,
-                 const TargetInfo &info) { return planLoops(k, info, false); }},
-    {"serial",
+    {"contraction", false, planContraction},
+    {"conv", false, planConv},
+    {"loops", true,
+     [](FuncOp k, const TargetInfo &info) {
+       return planLoops(k, info, false);
+     }},
+    {"serial", true,
      [](FuncOp k, const TargetInfo &info) { return planLoops(k, info, true); }},
 };
 
@@ -32,6 +35,10 @@ LogicalResult kernel::planKernel(FuncOp kernel, const TargetInfo &info,
                                  SmallVectorImpl<PlanRemark> &remarks) {
   for (const Row &row : rows) {
     bool last = &row == std::end(rows) - 1;
+    if (info.form == Form::lanes && !row.lanes) {
+      remarks.push_back({row.name, "for vectors; the target runs lanes"});
+      continue;
+    }
     if (!last && options.refuseEvery &&
         ++options.refuseCounter % options.refuseEvery == 0) {
       remarks.push_back({row.name, "refused for a test"});

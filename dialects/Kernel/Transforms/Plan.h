@@ -32,8 +32,9 @@ struct PlanRemark {
   std::string plan, declined;
 };
 
-/// Plans `kernel` for `info` and rewrites it to form(tiled). Fails only when
-/// no plan accepts, which for a kernel of one operation is a bug.
+/// Plans `kernel` for `info` and rewrites it to form(tiled), with a group where
+/// the target runs lanes (Distribute.h takes it from there). Fails only when no
+/// plan accepts, which for a kernel of one operation is a bug.
 mlir::LogicalResult planKernel(FuncOp kernel, const TargetInfo &info,
                                PlanOptions &options,
                                llvm::SmallVectorImpl<PlanRemark> &remarks);

@@ -27,8 +27,8 @@ static MemRefType inMemory(MemRefType type) {
                          IntegerType::get(type.getContext(), 8));
 }
 
-TileBuilder::TileBuilder(FuncOp kernel)
-    : b(kernel), loc(kernel.getLoc()), source(kernel) {
+TileBuilder::TileBuilder(FuncOp kernel, int64_t lanes)
+    : b(kernel), loc(kernel.getLoc()), source(kernel), lanes(lanes) {
   SmallVector<SizeRange> sizes;
   for (unsigned i = 0; i < kernel.getNumSizes(); ++i)
     sizes.push_back({kernel.getSizeMin()[i], kernel.getSizeMax()[i]});
@@ -233,25 +233,71 @@ SmallVector<Value> TileBuilder::makeGrid(ArrayRef<OpFoldResult> extents) {
   }
   result.setGridAttr(AffineMapAttr::get(
       AffineMap::get(0, result.getNumSizes(), expr, b.getContext())));
-  Value rest = GroupIdOp::create(b, loc, b.getIndexType());
+  return coordinatesOf(GroupIdOp::create(b, loc, b.getIndexType()), extents);
+}
+
+/// The point with this row-major number.
+SmallVector<Value> TileBuilder::coordinatesOf(Value number,
+                                              ArrayRef<OpFoldResult> extents) {
   SmallVector<Value> coordinates(extents.size());
   for (int64_t i = int64_t(extents.size()) - 1; i >= 0; --i) {
-    auto constant = getConstantIntValue(extents[i]);
-    if (constant && *constant == 1) {
+    if (isOneInteger(extents[i])) {
       coordinates[i] = index(0);
     } else if (i == 0) {
-      coordinates[i] = rest;
+      coordinates[i] = number;
     } else {
       Value extent = toValue(extents[i]);
-      coordinates[i] = arith::RemUIOp::create(b, loc, rest, extent);
-      rest = arith::DivUIOp::create(b, loc, rest, extent);
+      coordinates[i] = arith::RemUIOp::create(b, loc, number, extent);
+      number = arith::DivUIOp::create(b, loc, number, extent);
     }
   }
   return coordinates;
 }
 
+/// Where part `block` of a dim of `size` cut in parts of `step` begins, and its
+/// length.
+std::pair<Value, OpFoldResult> TileBuilder::part(Value block, OpFoldResult size,
+                                                 int64_t step) {
+  auto n = getConstantIntValue(size);
+  if (n && *n == step)
+    return {index(0), size};
+  Value begin = step == 1
+                    ? block
+                    : Value(arith::MulIOp::create(b, loc, block, index(step)));
+  if (step == 1)
+    return {begin, b.getIndexAttr(1)};
+  if (n && *n % step == 0)
+    return {begin, b.getIndexAttr(step)};
+  Value left = arith::SubIOp::create(b, loc, toValue(size), begin);
+  return {begin, arith::MinUIOp::create(b, loc, left, index(step)).getResult()};
+}
+
+/// One point a lane, the points numbered through; one lane has them all.
+void TileBuilder::forEachLane(ArrayRef<OpFoldResult> space,
+                              function_ref<void(ValueRange)> body) {
+  OpFoldResult total = b.getIndexAttr(1);
+  for (OpFoldResult extent : space)
+    total = mul(total, extent);
+  int64_t group = lanes;
+  if (auto n = getConstantIntValue(total)) // no more lanes than points
+    group =
+        std::min<int64_t>(group, std::max<int64_t>(32, llvm::PowerOf2Ceil(*n)));
+  result.setGroup(group);
+  int64_t chunk = group == 1 ? std::numeric_limits<int32_t>::max() : group;
+  Value at = makeGrid({ceilDiv(total, chunk)})[0];
+  auto [begin, count] = part(at, total, chunk);
+  auto forall = scf::ForallOp::create(b, loc, ArrayRef<OpFoldResult>{count},
+                                      ValueRange(), std::nullopt);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(forall.getBody());
+  Value point = arith::AddIOp::create(b, loc, begin, forall.getInductionVar(0));
+  body(coordinatesOf(point, space));
+}
+
 void TileBuilder::forEachPoint(ArrayRef<OpFoldResult> space, int64_t perGroup,
                                function_ref<void(ValueRange)> body) {
+  if (lanes)
+    return forEachLane(space, body);
   OpFoldResult one = b.getIndexAttr(1);
   OpFoldResult inner = space.empty() ? one : space.back();
   OpFoldResult rows = one;
@@ -269,23 +315,6 @@ void TileBuilder::forEachPoint(ArrayRef<OpFoldResult> space, int64_t perGroup,
   SmallVector<Value> at =
       makeGrid({ceilDiv(rows, rowsPerGroup), ceilDiv(inner, chunk)});
 
-  // This workgroup's part of a dim of `size` cut in blocks of `step`.
-  auto part = [&](Value block, OpFoldResult size,
-                  int64_t step) -> std::pair<Value, OpFoldResult> {
-    auto n = getConstantIntValue(size);
-    if (n && *n == step)
-      return {index(0), size};
-    Value begin =
-        step == 1 ? block
-                  : Value(arith::MulIOp::create(b, loc, block, index(step)));
-    if (step == 1)
-      return {begin, b.getIndexAttr(1)};
-    if (n && *n % step == 0)
-      return {begin, b.getIndexAttr(step)};
-    Value left = arith::SubIOp::create(b, loc, toValue(size), begin);
-    return {begin,
-            arith::MinUIOp::create(b, loc, left, index(step)).getResult()};
-  };
   auto [rowBegin, rowCount] = part(at[0], rows, rowsPerGroup);
   auto [innerBegin, innerCount] = part(at[1], inner, chunk);
   auto forall = scf::ForallOp::create(
@@ -295,22 +324,12 @@ void TileBuilder::forEachPoint(ArrayRef<OpFoldResult> space, int64_t perGroup,
   b.setInsertionPointToStart(forall.getBody());
   Value rest =
       arith::AddIOp::create(b, loc, rowBegin, forall.getInductionVar(0));
-  SmallVector<Value> ivs(space.size());
-  for (int64_t i = int64_t(space.size()) - 2; i >= 0; --i) {
-    auto n = getConstantIntValue(space[i]);
-    if (n && *n == 1) {
-      ivs[i] = index(0);
-    } else if (i == 0) {
-      ivs[i] = rest;
-    } else {
-      Value extent = toValue(space[i]);
-      ivs[i] = arith::RemUIOp::create(b, loc, rest, extent);
-      rest = arith::DivUIOp::create(b, loc, rest, extent);
-    }
+  SmallVector<Value> ivs;
+  if (!space.empty()) {
+    ivs = coordinatesOf(rest, space.drop_back());
+    ivs.push_back(
+        arith::AddIOp::create(b, loc, innerBegin, forall.getInductionVar(1)));
   }
-  if (!space.empty())
-    ivs.back() =
-        arith::AddIOp::create(b, loc, innerBegin, forall.getInductionVar(1));
   body(ivs);
 }
 

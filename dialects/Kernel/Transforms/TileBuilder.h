@@ -19,7 +19,8 @@ namespace isthmus::kernel {
 /// swaps the two. Bool bindings become bytes here: memory holds i8, values i1.
 class TileBuilder {
 public:
-  explicit TileBuilder(FuncOp kernel);
+  /// With `lanes`, points are dealt to so many lanes a workgroup.
+  explicit TileBuilder(FuncOp kernel, int64_t lanes = 0);
 
   mlir::OpBuilder b;
   mlir::Location loc;
@@ -56,7 +57,7 @@ public:
 
   /// Runs `body` for every point of `space`, about `perGroup` points a
   /// workgroup, and sets the grid: the last dim is innermost. Points are
-  /// independent.
+  /// independent. With lanes, one point a lane whatever `perGroup` is.
   void forEachPoint(llvm::ArrayRef<mlir::OpFoldResult> space, int64_t perGroup,
                     llvm::function_ref<void(mlir::ValueRange)> body);
 
@@ -72,9 +73,16 @@ public:
 
 private:
   mlir::AffineExpr sizeExpr(mlir::OpFoldResult v);
+  std::pair<mlir::Value, mlir::OpFoldResult>
+  part(mlir::Value block, mlir::OpFoldResult size, int64_t step);
+  llvm::SmallVector<mlir::Value>
+  coordinatesOf(mlir::Value number, llvm::ArrayRef<mlir::OpFoldResult> extents);
+  void forEachLane(llvm::ArrayRef<mlir::OpFoldResult> space,
+                   llvm::function_ref<void(mlir::ValueRange)> body);
   void fixTensorOps(mlir::Operation *root, mlir::ValueRange ivs);
   friend mlir::LogicalResult emitParallel(TileBuilder &, mlir::Operation *);
 
+  int64_t lanes;
   llvm::DenseMap<mlir::Value, mlir::Value> memory;
   /// How a value was computed from the sizes, for the grid.
   llvm::DenseMap<mlir::Value, mlir::AffineExpr> exprs;

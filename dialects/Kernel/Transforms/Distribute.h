@@ -1,0 +1,29 @@
+//===- Distribute.h - form(tiled) to form(lanes) ---------------*- C++ -*-===//
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef ISTHMUS_DIALECTS_KERNEL_TRANSFORMS_DISTRIBUTE_H
+#define ISTHMUS_DIALECTS_KERNEL_TRANSFORMS_DISTRIBUTE_H
+
+#include "dialects/Kernel/Kernel.h"
+
+#include "mlir/Pass/Pass.h"
+
+#include <memory>
+
+namespace isthmus::kernel {
+
+/// Rewrites a kernel in form(tiled) that names its group to form(lanes):
+/// the points of each outermost scf.forall are dealt to the lanes, one lane
+/// does what is outside and has effects, and barriers stand where workgroup
+/// memory passes from lane to lane. Fails, on the op, at what lanes cannot do.
+mlir::LogicalResult distribute(FuncOp kernel);
+
+/// The same for every kernel of a module, as `ist-distribute`.
+std::unique_ptr<mlir::Pass> createDistributePass();
+
+} // namespace isthmus::kernel
+
+#endif // ISTHMUS_DIALECTS_KERNEL_TRANSFORMS_DISTRIBUTE_H
