@@ -23,7 +23,8 @@ class DimInfo(c.Structure):
 
 
 class TensorInfo(c.Structure):
-    _fields_ = [("name", c.c_char_p), ("dtype", c.c_int), ("rank", c.c_int32), ("dims", DimInfo * MAX_RANK)]
+    _fields_ = [("name", c.c_char_p), ("dtype", c.c_int), ("rank", c.c_int32), ("dims", DimInfo * MAX_RANK),
+                ("inout", c.c_int32)]
 
 
 class FunctionInfo(c.Structure):

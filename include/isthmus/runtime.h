@@ -224,6 +224,9 @@ typedef struct ist_tensor_info {
   ist_dtype dtype;
   int32_t rank;
   ist_dim_info dims[IST_MAX_RANK];
+  /* Of an input: the output that is written in its place (the argument is
+     `inout`), or -1. Of an output: that input, or -1. */
+  int32_t inout;
 } ist_tensor_info;
 
 typedef struct ist_kernel_info {
@@ -338,15 +341,18 @@ IST_API void ist_session_destroy(ist_session *session);
 /* Calls `function` and waits for its results.
 
    `inputs`, in signature order: data, capacity, dtype, rank and dims are read;
-   `bytes` is not. They stay the caller's and are not written.
+   `bytes` is not. They stay the caller's and are not written, unless the
+   signature says `inout`.
    `outputs`, in signature order. With `data` set, the result is put there;
    `capacity` must do, else the call is INVALID_ARGUMENT and that output's
    `bytes` says how much it needs. With `data` NULL the runtime allocates; it
    stays the session's, valid until the next ist_call on it (which may be given
    the same ist_tensor again) or its end. dtype, rank, dims and bytes are set.
-   Outputs must not overlap inputs or each other. After a failure the contents
-   of outputs are undefined. Memory that is not aligned as the kernels need (64
-   bytes always does) is copied to or from memory that is.
+   An output that lives in an inout input gets that input's `data` and
+   `capacity`; its `data` is NULL, or that of the input, before. Outputs must
+   not overlap inputs or each other, but for that. After a failure the contents
+   of outputs and inout inputs are undefined. Memory that is not aligned as the
+   kernels need (64 bytes always does) is copied to or from memory that is.
 
    INVALID_ARGUMENT: wrong number, type or shape of tensors; a value the model
    cannot have (an index out of range: the message names the node).

@@ -32,6 +32,7 @@ struct Buffer {
 struct Output {
   Buffer buffer;
   uint64_t caller; // address of the caller's memory; 0: ours
+  uint64_t place;  // where kernels write it, as long as it is the caller's
 };
 
 struct Loop {
@@ -55,6 +56,7 @@ private:
   ist_status prepare(const ist_tensor *inputs, size_t inputCount,
                      size_t outputCount);
   ist_status importTensors(const ist_tensor *inputs);
+  ist_status inout(const ist_tensor *inputs, uint32_t output);
   ist_status interpret();
   ist_status step(uint32_t *pc);
   ist_status interrupted();
@@ -220,30 +222,65 @@ ist_status Call::importTensors(const ist_tensor *inputs) {
     *address = m.address;
     return IST_OK;
   };
+  for (uint32_t i = 0; i < outs.size(); ++i)
+    if (ist_status s = inout(inputs, i))
+      return s;
   for (uint32_t i = 0; i < ins.size(); ++i) {
     uint64_t bytes = 0, address = kEmptyAddress;
     tensorBytes(inputs[i].dtype, inputs[i].dims, inputs[i].rank, &bytes);
-    if (bytes)
-      if (ist_status s = add(inputs[i].data, bytes, &address))
+    // What is written in its place may have more.
+    uint64_t room = bytes;
+    Output *place = nullptr;
+    for (uint32_t o = 0; o < outs.size(); ++o)
+      if (f.outputs()->Get(o)->inout() == static_cast<int64_t>(i)) {
+        place = &outs[o];
+        room = inputs[i].data ? inputs[i].capacity : 0;
+      }
+    if (room)
+      if (ist_status s = add(inputs[i].data, room, &address))
         return s;
-    if (address % wanted == 0) {
-      ins[i] = {address, bytes, kNoBlock, kNoBlock};
-      continue;
+    ins[i] = {address, bytes, kNoBlock, kNoBlock};
+    if (address % wanted != 0) {
+      if (ist_status s = fromPool(room, kNoBlock, &ins[i]))
+        return s;
+      ins[i].bytes = bytes;
+      if (bytes)
+        if (ist_status s = device.copy(session.queue, ins[i].address, address,
+                                       bytes, error))
+          return s;
     }
-    if (ist_status s = fromPool(bytes, kNoBlock, &ins[i]))
-      return s;
-    if (ist_status s =
-            device.copy(session.queue, ins[i].address, address, bytes, error))
-      return s;
+    if (place) {
+      place->caller = address;
+      place->place = ins[i].address;
+    }
   }
   for (uint32_t i = 0; i < outs.size(); ++i)
-    if (outputs[i].data) {
+    if (outputs[i].data && !outs[i].caller) {
       outs[i].caller = kEmptyAddress;
       if (outputs[i].capacity)
         if (ist_status s =
                 add(outputs[i].data, outputs[i].capacity, &outs[i].caller))
           return s;
+      if (outs[i].caller % wanted == 0)
+        outs[i].place = outs[i].caller;
     }
+  return IST_OK;
+}
+
+/// An output that is written in an input's place has the input's memory.
+ist_status Call::inout(const ist_tensor *inputs, uint32_t output) {
+  const fb::Tensor &t = *f.outputs()->Get(output);
+  if (t.inout() < 0)
+    return IST_OK;
+  const ist_tensor &in = inputs[t.inout()];
+  ist_tensor &out = outputs[output];
+  if (out.data && out.data != in.data)
+    return fail(error, IST_INVALID_ARGUMENT,
+                "output '%s' is written in the place of input '%s' and got "
+                "other memory; set its data to NULL",
+                t.name()->c_str(), f.inputs()->Get(t.inout())->name()->c_str());
+  out.data = in.data;
+  out.capacity = in.data ? in.capacity : 0;
   return IST_OK;
 }
 
@@ -444,13 +481,11 @@ ist_status Call::allocOutput(const fb::Instr &i) {
   uint64_t bytes;
   if (ist_status s = size(i.b(), "an output's size", &bytes))
     return s;
-  if (o.caller) {
-    if (bytes > outputs[i.a()].capacity)
-      return tooSmall(i.a(), bytes);
-    if (o.caller % wanted == 0)
-      assign(o.buffer, {o.caller, bytes, kNoBlock, kNoBlock});
-  }
-  if (!o.caller || o.caller % wanted != 0) {
+  if (o.caller && bytes > outputs[i.a()].capacity)
+    return tooSmall(i.a(), bytes);
+  if (o.place) {
+    assign(o.buffer, {o.place, bytes, kNoBlock, kNoBlock});
+  } else {
     drop(o.buffer);
     if (ist_status s = fromPool(bytes, kNoBlock, &o.buffer))
       return s;
@@ -511,7 +546,11 @@ ist_status Call::setOutput(const fb::Instr &i) {
     assign(o.buffer, x);
     return IST_OK;
   }
-  Buffer to = {o.caller, x.bytes, kNoBlock, kNoBlock};
+  Buffer to = {o.place ? o.place : o.caller, x.bytes, kNoBlock, kNoBlock};
+  if (x.address == o.place) {
+    assign(o.buffer, to);
+    return IST_OK;
+  }
   if (!o.caller)
     if (ist_status s = fromPool(x.bytes, kNoBlock, &to))
       return s;

@@ -54,6 +54,7 @@ int32_t symbolIn(const fb::Function &f, int32_t reg) {
 void describe(const fb::Function &f, const fb::Tensor &t,
               ist_tensor_info *out) {
   *out = {};
+  out->inout = t.inout();
   out->name = t.name()->c_str();
   out->dtype = static_cast<ist_dtype>(t.dtype());
   out->rank = static_cast<int32_t>(count(t.dims()));
@@ -251,6 +252,9 @@ ist_status ist_program_input(const ist_program *p, uint32_t function,
   if (index >= count(f->inputs()))
     return tooLarge(error, "input", index, count(f->inputs()));
   describe(*f, *f->inputs()->Get(index), out);
+  for (uint32_t i = 0; i < count(f->outputs()); ++i)
+    if (f->outputs()->Get(i)->inout() == static_cast<int64_t>(index))
+      out->inout = static_cast<int32_t>(i);
   return IST_OK;
 }
 

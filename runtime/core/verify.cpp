@@ -69,6 +69,7 @@ private:
   ist_status function(const fb::Function &f);
   ist_status tensors(const fb::Function &f);
   ist_status tensor(const fb::Function &f, const fb::Tensor &t, bool output);
+  ist_status inout(const fb::Function &f, uint32_t output);
   ist_status launches(const fb::Function &f);
   ist_status commands(const fb::Function &f);
   ist_status fields(const fb::Function &f, const fb::Instr &i);
@@ -264,6 +265,30 @@ ist_status Checker::tensors(const fb::Function &f) {
     CHECK_OK(tensor(f, *f.inputs()->Get(i), false));
   for (uint32_t i = 0; i < count(f.outputs()); ++i)
     CHECK_OK(tensor(f, *f.outputs()->Get(i), true));
+  for (uint32_t i = 0; i < count(f.outputs()); ++i)
+    CHECK_OK(inout(f, i));
+  return IST_OK;
+}
+
+ist_status Checker::inout(const fb::Function &f, uint32_t output) {
+  const fb::Tensor &t = *f.outputs()->Get(output);
+  const char *name = t.name()->c_str();
+  if (t.inout() == -1)
+    return IST_OK;
+  if (t.inout() < 0 || static_cast<uint32_t>(t.inout()) >= count(f.inputs()))
+    return broken("'%.64s' is written in the place of input %d of %u", name,
+                  t.inout(), count(f.inputs()));
+  const fb::Tensor &in = *f.inputs()->Get(static_cast<uint32_t>(t.inout()));
+  if (in.dtype() != t.dtype())
+    return broken("'%.64s' is written in the place of '%.64s', which has "
+                  "another dtype",
+                  name, in.name()->c_str());
+  for (uint32_t i = 0; i < output; ++i)
+    if (f.outputs()->Get(i)->inout() == t.inout())
+      return broken("'%.64s' and '%.64s' are both written in the place of "
+                    "'%.64s'",
+                    f.outputs()->Get(i)->name()->c_str(), name,
+                    in.name()->c_str());
   return IST_OK;
 }
 
@@ -275,6 +300,8 @@ ist_status Checker::tensor(const fb::Function &f, const fb::Tensor &t,
                   static_cast<unsigned>(t.dtype()));
   if (count(t.dims()) > IST_MAX_RANK)
     return broken("'%.64s' has more than %d dims", name, IST_MAX_RANK);
+  if (!output && t.inout() != -1)
+    return broken("'%.64s' is an input with an inout of its own", name);
   for (uint32_t d = 0; d < count(t.dims()); ++d) {
     const fb::Dim &dim = *t.dims()->Get(d);
     bool fixed = dim.size() >= 0 && dim.symbol() == -1 && dim.reg() == -1;

@@ -154,6 +154,22 @@ const Break breaks[] = {
      [](Sample &s) { s.main().outputs[0]->dims[0]->reg = 5000; }},
     {"output dim that is nothing",
      [](Sample &s) { s.main().outputs[0]->dims[0]->reg = -1; }},
+    {"output in no input's place",
+     [](Sample &s) { s.main().outputs[0]->inout = 1; }},
+    {"output in a negative place",
+     [](Sample &s) { s.main().outputs[0]->inout = -2; }},
+    {"output in the place of another dtype",
+     [](Sample &s) {
+       s.main().outputs[0]->inout = 0;
+       s.main().outputs[0]->dtype = fb::DType::i32;
+     }},
+    {"two outputs in one place",
+     [](Sample &s) {
+       s.main().outputs[0]->inout = 0;
+       s.main().outputs.push_back(
+           std::make_unique<fb::TensorT>(*s.main().outputs[0]));
+     }},
+    {"input with an inout", [](Sample &s) { s.main().inputs[0]->inout = 0; }},
     {"too many dims",
      [](Sample &s) {
        for (int i = 0; i < 16; ++i) {

@@ -86,8 +86,10 @@ uint32_t FunctionBuilder::input(const std::string &name, fb::DType dtype,
 }
 
 uint32_t FunctionBuilder::output(const std::string &name, fb::DType dtype,
-                                 const std::vector<int64_t> &dims) {
+                                 const std::vector<int64_t> &dims,
+                                 int32_t inout) {
   f->outputs.push_back(makeTensor(name, dtype, dims, true));
+  f->outputs.back()->inout = inout;
   return static_cast<uint32_t>(f->outputs.size() - 1);
 }
 

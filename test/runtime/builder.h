@@ -28,7 +28,7 @@ public:
                  const std::vector<int64_t> &dims);
   /// Dims: n >= 0 is a size, -1-r is integer register r.
   uint32_t output(const std::string &name, fb::DType dtype,
-                  const std::vector<int64_t> &dims);
+                  const std::vector<int64_t> &dims, int32_t inout = -1);
   uint32_t intReg() { return f->int_regs++; }
   uint32_t bufReg() { return f->buffer_regs++; }
 

@@ -27,8 +27,10 @@ int fail(const Failure &f) {
 const char *const kinds[] = {"address", "scalar", "error_word"};
 const char *const accesses[] = {"none", "read", "write", "readwrite"};
 
+/// `others`: the outputs of an input, the inputs of an output.
 json tensorJson(const ist_tensor_info &t,
-                const std::vector<ist_symbol_info> &symbols) {
+                const std::vector<ist_symbol_info> &symbols,
+                const std::vector<ist_tensor_info> &others) {
   json dims = json::array();
   for (int32_t d = 0; d < t.rank; ++d)
     if (t.dims[d].size >= 0)
@@ -40,6 +42,7 @@ json tensorJson(const ist_tensor_info &t,
   return {{"name", t.name},
           {"dtype", ist_dtype_name(t.dtype)},
           {"dims", dims},
+          {"inout", t.inout < 0 ? json() : json(others[t.inout].name)},
           {"type", typeText(t, symbols)}};
 }
 
@@ -99,9 +102,9 @@ json functionJson(const Model &m, const Shapes &shapes) {
                             {"max", s.max},
                             {"multiple", s.multiple}});
   for (const ist_tensor_info &t : m.inputs)
-    f["inputs"].push_back(tensorJson(t, m.symbols));
+    f["inputs"].push_back(tensorJson(t, m.symbols, m.outputs));
   for (const ist_tensor_info &t : m.outputs)
-    f["outputs"].push_back(tensorJson(t, m.symbols));
+    f["outputs"].push_back(tensorJson(t, m.symbols, m.inputs));
   f["memory"] = memoryJson(m, shapes);
   f["launches"] = launchesJson(m);
   return f;
@@ -182,12 +185,16 @@ std::string bytesText(uint64_t bytes) {
 
 void printFunction(const json &f, bool launches) {
   fmt::print("\nfunction {}\n", f["name"].get<std::string>());
+  auto print = [](const char *kind, const json &t, const char *place) {
+    std::string text = t["type"];
+    if (!t["inout"].is_null())
+      text += place + t["inout"].get<std::string>();
+    fmt::print("  {:<4} {:<24} {}\n", kind, t["name"].get<std::string>(), text);
+  };
   for (const json &t : f["inputs"])
-    fmt::print("  in   {:<24} {}\n", t["name"].get<std::string>(),
-               t["type"].get<std::string>());
+    print("in", t, ", overwritten by ");
   for (const json &t : f["outputs"])
-    fmt::print("  out  {:<24} {}\n", t["name"].get<std::string>(),
-               t["type"].get<std::string>());
+    print("out", t, ", in the place of ");
   for (const json &s : f["symbols"]) {
     int64_t max = s["max"], multiple = s["multiple"];
     fmt::print("  dim  {:<24} {}..{}{}\n", s["name"].get<std::string>(),
