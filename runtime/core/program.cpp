@@ -2,6 +2,7 @@
 //-------------------------------------===//
 #include "program.h"
 #include "session.h"
+#include "transfer.h"
 #include "verify.h"
 
 #include <cstdio>
@@ -212,40 +213,32 @@ ist_status ist_program::loadWeights(ist_error *error) {
       if (i->op() == fb::Op::weight)
         used[i->a()] = 1;
 
-  ist_driver_queue *queue = nullptr;
-  ist_driver_semaphore *done = nullptr;
-  uint64_t value = 0;
-  ist_status s = device->queueCreate(&queue, error);
-  if (!s)
-    s = device->semaphoreCreate(&done, error);
-  for (uint32_t i = 0; i < n && !s; ++i) {
+  Transfer transfer;
+  bool open = false;
+  for (uint32_t i = 0; i < n; ++i) {
     const fb::Weight &w = *manifest->weights()->Get(i);
     if (!used[i] || w.bytes() == 0)
       continue;
     Span member;
     zip.find(w.member()->c_str(), &member);
     const uint8_t *p = member.data + w.offset();
-    // In place where it is aligned, else in a copy that is.
-    if (reinterpret_cast<uintptr_t>(p) % kAlignment == 0) {
+    // In place where it is aligned and the device takes it, else in a copy.
+    ist_status s = IST_UNAVAILABLE;
+    if (reinterpret_cast<uintptr_t>(p) % kAlignment == 0)
       s = device->import(p, w.bytes(), &weights[i], error);
-      continue;
+    if (s == IST_UNAVAILABLE) {
+      s = open ? IST_OK : transfer.open(device, error);
+      open = true;
+      if (!s)
+        s = device->alloc(IST_MEMORY_KIND_DEVICE, w.bytes(), &weights[i],
+                          error);
+      if (!s)
+        s = transfer.toDevice(weights[i].address, p, w.bytes(), error);
     }
-    ist_driver_memory source = {};
-    s = device->alloc(IST_MEMORY_KIND_DEVICE, w.bytes(), &weights[i], error);
-    if (!s)
-      s = device->import(p, w.bytes(), &source, error);
-    if (!s)
-      s = device->copy(queue, weights[i].address, source.address, w.bytes(),
-                       error);
-    if (!s)
-      s = device->submit(queue, done, ++value, error);
-    if (!s)
-      s = device->semaphoreWait(done, value, error);
-    device->free(&source);
+    if (s)
+      return s;
   }
-  device->semaphoreDestroy(done);
-  device->queueDestroy(queue);
-  return s;
+  return IST_OK;
 }
 
 ist_status ist_program::runInit(ist_error *error) {
