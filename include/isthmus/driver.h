@@ -208,9 +208,9 @@ typedef struct ist_driver_point {
   uint64_t value;
 } ist_driver_point;
 
-/* A place in a queue's order: what comes later begins after all `waits`; all
-   `signals` are raised once everything before has run and is visible to the
-   host and to other queues.
+/* A place in a queue's order: what comes later, and `signals`, begin after all
+   `waits`; `signals` are raised once everything before has run and is visible
+   to the host and to other queues.
    Work that fails on the device fails the signals of the next submit on its
    queue that has any, and those alone; what lies between may not have run.
    Having waited for a failed value is such a failure too. */
@@ -271,7 +271,8 @@ typedef struct ist_driver {
   /* Idle, unless a function failed on it: then what runs is waited for, and
      what was not submitted is dropped. */
   void (*queue_destroy)(ist_driver_queue *queue);
-  /* The ranges do not overlap. Host memory must be imported. */
+  /* The ranges do not overlap. Host memory must be imported. 0 bytes, here and
+     in fill, are a no-op whatever the addresses. */
   int (*copy)(ist_driver_queue *queue, uint64_t to, uint64_t from,
               uint64_t bytes, ist_error *error);
   int (*fill)(ist_driver_queue *queue, uint64_t to, uint8_t value,
@@ -294,19 +295,21 @@ typedef struct ist_driver {
   /* From the host, now. */
   int (*semaphore_signal)(ist_driver_semaphore *semaphore, uint64_t value,
                           ist_error *error);
-  /* DEADLINE_EXCEEDED after `timeout_ns`; UINT64_MAX waits for ever. */
+  /* For a value that somebody may yet give, too. DEADLINE_EXCEEDED after
+     `timeout_ns`; UINT64_MAX waits for ever. */
   int (*semaphore_wait)(ist_driver_semaphore *semaphore, uint64_t value,
                         uint64_t timeout_ns, ist_error *error);
 
   /* `code` is untrusted as a container (DATA_LOSS when malformed); what it does
      when it runs is trusted. It stays readable until module_unload.
-     UNAVAILABLE: not for this device, with the reason. */
+     UNAVAILABLE: not for this device (or in no format of its driver's), with
+     the reason. */
   int (*module_load)(ist_driver_device *device, const void *code, size_t size,
                      const ist_module_options *options, ist_driver_module **out,
                      ist_error *error);
   void (*module_unload)(ist_driver_module *module);
   /* Makes the kernel ready to launch: nothing is left for the first one.
-     Lives as long as the module. */
+     Lives as long as the module. DATA_LOSS: the code has no such kernel. */
   int (*kernel_get)(ist_driver_module *module, const ist_kernel_desc *desc,
                     const ist_driver_kernel **out, ist_error *error);
 } ist_driver;

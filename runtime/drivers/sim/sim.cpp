@@ -1,0 +1,285 @@
+//===- sim.cpp - a device that is not there -------------------------------===//
+//
+// The driver table of a plug-in that runs CPU kernels behind an address space
+// of its own, late, within limits, and failing where it is told to; and that
+// checks what it is asked against isthmus/driver.h.
+//
+//===----------------------------------------------------------------------===//
+#include "queue.h"
+
+#include <cstdarg>
+#include <cstdio>
+
+using namespace isthmus;
+using namespace isthmus::sim;
+
+ist_status ist_driver_device::init(const ist_host *h, uint32_t i,
+                                   ist_error *error) {
+  host = h;
+  index = i;
+  options = sim::options();
+  nextAddress = kFirstAddress;
+  cpu::describe(1, &facts);
+  std::snprintf(summary, sizeof summary, "simulated on %.100s", facts.summary);
+  ::pthread_mutex_init(&lock, nullptr);
+  pthread_condattr_t attributes;
+  ::pthread_condattr_init(&attributes);
+  ::pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+  ::pthread_cond_init(&changed, &attributes);
+  ::pthread_condattr_destroy(&attributes);
+  return IST_OK;
+}
+
+ist_driver_device::~ist_driver_device() {
+  ::pthread_cond_destroy(&changed);
+  ::pthread_mutex_destroy(&lock);
+}
+
+void ist_driver_device::log(ist_log_level level, const char *format, ...) {
+  char line[640];
+  int n = std::snprintf(line, sizeof line, "sim:%u: ", index);
+  va_list args;
+  va_start(args, format);
+  std::vsnprintf(line + n, sizeof line - static_cast<size_t>(n), format, args);
+  va_end(args);
+  host->log(host->user, level, line);
+}
+
+ist_status ist_driver_device::breach(ist_error *error, const char *format,
+                                     ...) {
+  char text[512];
+  va_list args;
+  va_start(args, format);
+  std::vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  count(counters.breaches);
+  log(IST_LOG_ERROR, "the driver contract is broken: %s", text);
+  return fail(error, IST_INTERNAL,
+              "sim: the driver contract is broken: %s; report this", text);
+}
+
+ist_status ist_driver_device::lostError(ist_error *error) const {
+  return fail(error, IST_DEVICE_LOST,
+              "device sim:%u is lost; open another, or start the process again",
+              index);
+}
+
+void ist_driver_device::lose() {
+  lost = true;
+  sim::lose(index);
+  ::pthread_cond_broadcast(&changed);
+}
+
+ist_status ist_driver_device::enter(const char *function, ist_error *error) {
+  ist_status s = injectAtCall(function, error);
+  Lock l(*this);
+  if (s == IST_DEVICE_LOST)
+    lose();
+  return lost && s != IST_DEVICE_LOST ? lostError(error) : s;
+}
+
+namespace {
+
+int enumerate(const ist_host *, ist_identity *identities, uint32_t capacity,
+              uint32_t *count, ist_error *error) {
+  if (ist_status s = injectAtCall("enumerate", error))
+    return s;
+  Options o = options();
+  *count = static_cast<uint32_t>(o.devices);
+  for (uint32_t i = 0; i < capacity && i < o.devices; ++i) {
+    std::snprintf(identities[i].summary, sizeof identities[i].summary,
+                  "simulated device");
+    std::snprintf(identities[i].id, sizeof identities[i].id, "sim-%u", i);
+    identities[i].memory_bytes = o.memory;
+  }
+  return IST_OK;
+}
+
+int open(const ist_host *host, uint32_t index, const ist_native *native,
+         ist_driver_device **out, ist_error *error) {
+  ist_status s = injectAtCall("open", error);
+  if (s == IST_DEVICE_LOST && index < kMaxDevices)
+    lose(index);
+  if (s)
+    return s;
+  if (index >= options().devices)
+    return fail(error, IST_NOT_FOUND, "there are %llu simulated devices",
+                static_cast<unsigned long long>(options().devices));
+  if (native)
+    return fail(error, IST_UNAVAILABLE,
+                "the sim driver has no context of kind '%.64s' to take over",
+                native->kind);
+  if (isLost(index))
+    return fail(error, IST_DEVICE_LOST,
+                "device sim:%u is lost; open another, or start the process "
+                "again",
+                index);
+  ist_driver_device *d = make<ist_driver_device>();
+  if (!d)
+    return outOfMemory(error, sizeof *d, "a simulated device");
+  d->init(host, index, error);
+  count(counters.devices);
+  *out = d;
+  return IST_OK;
+}
+
+template <typename T> uint32_t length(const T *list) {
+  uint32_t n = 0;
+  for (; list; list = list->next)
+    ++n;
+  return n;
+}
+
+template <typename T, typename End>
+void endAll(ist_driver_device &d, T *&list, const char *what, End end) {
+  if (uint32_t n = length(list)) {
+    count(counters.leaks, n);
+    d.log(IST_LOG_ERROR, "%u %s%s left when the device was closed", n, what,
+          n == 1 ? " was" : "s were");
+  }
+  while (list)
+    end(list);
+}
+
+void close(ist_driver_device *d) {
+  callWithoutResult();
+  endAll(*d, d->queues, "queue", queueDestroy);
+  endAll(*d, d->recordings, "recording", recordingExtension.destroy);
+  endAll(*d, d->semaphores, "semaphore", semaphoreDestroy);
+  endAll(*d, d->modules, "module", moduleUnload);
+  uint64_t bytes = 0, blocks = d->blocks.size();
+  for (Block *b : d->blocks)
+    bytes += b->bytes;
+  if (blocks) {
+    count(counters.leaks, static_cast<int64_t>(blocks));
+    d->log(IST_LOG_ERROR,
+           "%llu allocations and imports of %llu bytes were left when the "
+           "device was closed",
+           static_cast<unsigned long long>(blocks),
+           static_cast<unsigned long long>(bytes));
+  }
+  while (!d->blocks.empty())
+    d->free(d->blocks.back());
+  count(counters.devices, -1);
+  destroy(d);
+}
+
+int describe(ist_driver_device *d, ist_description *out, ist_error *error) {
+  if (ist_status s = d->enter("describe", error))
+    return s;
+  out->summary = d->summary;
+  out->facts = d->facts.facts;
+  out->fact_count = d->facts.count;
+  out->flags = 0;
+  out->alignment = static_cast<uint32_t>(d->options.alignment);
+  out->max_grid = d->options.max_grid;
+  out->max_alloc =
+      d->options.max_alloc ? d->options.max_alloc : d->options.memory;
+  return IST_OK;
+}
+
+int memInfo(ist_driver_device *d, uint64_t *available, uint64_t *total,
+            ist_error *error) {
+  if (ist_status s = d->enter("mem_info", error))
+    return s;
+  Lock l(*d);
+  *total = d->options.memory;
+  *available = d->options.memory - d->used;
+  return IST_OK;
+}
+
+const void *extension(ist_driver_device *d, const char *name) {
+  if (d->options.recording && std::strcmp(name, IST_EXTENSION_RECORDING) == 0)
+    return &recordingExtension;
+  return nullptr;
+}
+
+int alloc(ist_driver_device *d, ist_memory_kind kind, uint64_t bytes,
+          ist_driver_memory *out, ist_error *error) {
+  if (ist_status s = d->enter("alloc", error))
+    return s;
+  Lock l(*d);
+  Block *b;
+  if (ist_status s = d->alloc(bytes, &b, error))
+    return s;
+  *out = {b->address, kind == IST_MEMORY_KIND_HOST_VISIBLE ? b->host : nullptr,
+          b, bytes};
+  return IST_OK;
+}
+
+void freeMemory(ist_driver_device *d, ist_driver_memory *memory) {
+  callWithoutResult();
+  Lock l(*d);
+  d->free(static_cast<Block *>(memory->handle));
+}
+
+int import(ist_driver_device *d, const ist_import *import,
+           ist_driver_memory *out, ist_error *error) {
+  if (ist_status s = d->enter("import", error))
+    return s;
+  if (!ist_tail_is_zero(import, sizeof *import))
+    return unknown("memory to import", error);
+  Lock l(*d);
+  Block *b;
+  bool host = import->kind == IST_IMPORT_HOST;
+  if (ist_status s = host ? d->importHost(*import, &b, error)
+                          : d->importAddress(*import, &b, error))
+    return s;
+  *out = {b->address, host ? b->host : nullptr, b, b->bytes};
+  return IST_OK;
+}
+
+const ist_driver table = {sizeof(ist_driver),
+                          "sim",
+                          "cpu",
+                          "elf",
+                          enumerate,
+                          open,
+                          close,
+                          describe,
+                          memInfo,
+                          extension,
+                          alloc,
+                          freeMemory,
+                          import,
+                          queueCreate,
+                          queueDestroy,
+                          copy,
+                          fill,
+                          launch,
+                          submit,
+                          semaphoreCreate,
+                          semaphoreDestroy,
+                          semaphoreQuery,
+                          semaphoreSignal,
+                          semaphoreWait,
+                          moduleLoad,
+                          moduleUnload,
+                          kernelGet};
+
+} // namespace
+
+extern "C" {
+
+IST_API const ist_driver *ist_driver_entry(uint32_t abi, ist_error *error) {
+  if (abi != IST_DRIVER_ABI) {
+    fail(error, IST_UNAVAILABLE,
+         "the sim driver was built for version %d of the driver table, and "
+         "this is version %u",
+         IST_DRIVER_ABI, abi);
+    return nullptr;
+  }
+  return configureFromEnvironment(error) ? nullptr : &table;
+}
+
+IST_API int ist_sim_configure(const char *options, ist_error *error) {
+  return configure(options, error);
+}
+
+IST_API void ist_sim_count(ist_sim_counters *out) {
+  auto *from = reinterpret_cast<uint64_t *>(&counters);
+  auto *to = reinterpret_cast<uint64_t *>(out);
+  for (size_t i = 0; i < sizeof *out / 8; ++i)
+    to[i] = __atomic_load_n(from + i, __ATOMIC_RELAXED);
+}
+}
