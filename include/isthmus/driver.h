@@ -12,9 +12,9 @@
 |* Sizes. `struct_size` comes first in every struct that may grow, set by
 |* whoever fills the struct; members and slots are only ever appended. A driver
 |* reads no more than struct_size, and refuses (UNIMPLEMENTED) an input whose
-|* bytes behind what it knows are not all zero: IST_HAS and ist_tail_is_zero
-|* tell. The core uses no slot that struct_size of the driver's table does not
-|* cover.
+|* bytes behind what it knows are not all zero (IST_HAS, ist_tail_is_zero).
+|* The core uses no slot that struct_size of the driver's table does not cover.
+|* Structs without a struct_size stand in arrays and never grow.
 |*
 |* Threads. Functions on a device, a module or a semaphore may come from any
 |* thread at once. Functions on one queue never overlap. A driver may keep
@@ -45,8 +45,7 @@ typedef struct ist_driver_module ist_driver_module;
 typedef struct ist_driver_kernel ist_driver_kernel;
 typedef struct ist_driver_recording ist_driver_recording;
 
-/* --- what a driver may ask of its host --------------------------------------
- */
+/* --- what a driver may ask of its host ------------------------------------ */
 
 typedef enum ist_log_level {
   IST_LOG_ERROR,
@@ -72,16 +71,16 @@ typedef struct ist_host {
   uint64_t (*clock_ns)(void *user); /* monotonic */
 } ist_host;
 
-/* --- devices
- * ------------------------------------------------------------------ */
+/* --- devices -------------------------------------------------------------- */
 
-/* What can be told of a device without opening it. */
+/* What can be told of a device without opening it. All zero when the driver
+   gets it. */
 typedef struct ist_identity {
-  size_t struct_size;
   char summary[128];     /* for people: "NVIDIA H100 80GB HBM3" */
   char id[64];           /* stays with the hardware (a UUID, a PCI address);
                             may be "" */
   uint64_t memory_bytes; /* 0: not known */
+  uint64_t reserved[7];  /* 0 */
 } ist_identity;
 
 typedef struct ist_fact {
@@ -114,8 +113,7 @@ typedef struct ist_native {
   void *handle;
 } ist_native;
 
-/* --- memory
- * -------------------------------------------------------------------- */
+/* --- memory --------------------------------------------------------------- */
 
 typedef enum ist_memory_kind {
   IST_MEMORY_KIND_DEVICE,      /* fastest for kernels; `host` may be NULL */
@@ -142,8 +140,7 @@ typedef struct ist_import {
   uint64_t memory, bytes;
 } ist_import;
 
-/* --- code
- * ---------------------------------------------------------------------- */
+/* --- code ----------------------------------------------------------------- */
 
 typedef struct ist_module_options {
   size_t struct_size;
@@ -177,8 +174,7 @@ typedef struct ist_kernel_desc {
   uint32_t dynamic_shared; /* the most a launch adds to that */
 } ist_kernel_desc;
 
-/* --- commands
- * ------------------------------------------------------------------ */
+/* --- commands ------------------------------------------------------------- */
 
 /* Memory that a command touches: IST_ACCESS_READ, _WRITE or _READWRITE. */
 typedef struct ist_range {
@@ -225,8 +221,7 @@ typedef struct ist_driver_submit {
   size_t signal_count;
 } ist_driver_submit;
 
-/* --- the table
- * ------------------------------------------------------------------ */
+/* --- the table ------------------------------------------------------------ */
 
 typedef struct ist_driver {
   size_t struct_size;
@@ -236,8 +231,8 @@ typedef struct ist_driver {
   const char *formats; /* code it loads, comma-separated: "elf" */
 
   /* Identifies up to `capacity` devices and sets `count` to how many there are.
-     `identities` have their struct_size set. Without the vendor's library:
-     UNAVAILABLE, with the reason. Opens nothing that costs. */
+     Without the vendor's library: UNAVAILABLE, with the reason. Opens nothing
+     that costs. */
   int (*enumerate)(const ist_host *host, ist_identity *identities,
                    uint32_t capacity, uint32_t *count, ist_error *error);
   /* `native` may be NULL. A device may be open more than once. */
@@ -314,8 +309,7 @@ typedef struct ist_driver {
                     const ist_driver_kernel **out, ist_error *error);
 } ist_driver;
 
-/* --- extensions
- * ------------------------------------------------------------------ */
+/* --- extensions ----------------------------------------------------------- */
 
 /* Recorded commands, replayed in one call. Without it the core gives the
    commands one by one. */
@@ -350,8 +344,7 @@ typedef struct ist_recording_extension {
   void (*destroy)(ist_driver_recording *recording); /* none of it is running */
 } ist_recording_extension;
 
-/* --- plug-ins
- * -------------------------------------------------------------------- */
+/* --- plug-ins ------------------------------------------------------------- */
 
 /* A plug-in is a shared library that exports, under the name ist_driver_entry,
    a function of this type. It gives a table that lives as long as the library,
@@ -360,8 +353,7 @@ typedef const ist_driver *(*ist_driver_entry_fn)(uint32_t abi,
                                                  ist_error *error);
 #define IST_DRIVER_ENTRY "ist_driver_entry"
 
-/* --- for implementers
- * -------------------------------------------------------------- */
+/* --- for implementers ----------------------------------------------------- */
 
 /* Whether `input` (whose first member is its struct_size) says nothing that a
    struct of `known` bytes cannot hold: no tail, or one of zeros. */

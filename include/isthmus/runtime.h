@@ -113,14 +113,34 @@ typedef struct ist_tensor {
 typedef struct ist_device ist_device;
 
 /* Calls `visit` once for each device of each driver, in a fixed order, with its
-   name ("cpu") and a line for people. */
+   name ("cpu") and a line for people. Opens none. */
 IST_API ist_status ist_device_list(void (*visit)(void *user, const char *name,
                                                  const char *description),
                                    void *user, ist_error *error);
 
+/* Calls `visit` once for each driver with how many devices it has. Where it
+   cannot look, such as without its vendor's library, `why` says so, else it is
+   NULL. So it is for a plug-in of ISTHMUS_PLUGIN_PATH that could not be loaded;
+   its name is then its path. */
+IST_API ist_status ist_driver_list(void (*visit)(void *user, const char *name,
+                                                 uint32_t devices,
+                                                 const char *why),
+                                   void *user, ist_error *error);
+
+/* Makes the driver of a plug-in (a shared library, see isthmus/driver.h)
+   openable by name, for the rest of the process; once more does nothing. The
+   files of the environment variable ISTHMUS_PLUGIN_PATH, and the plug-ins
+   (*.so) in its directories, separated by colons, are loaded when devices are
+   listed or one is opened whose driver is not known. Loading one runs its code.
+   NOT_FOUND: no such file. UNAVAILABLE: not a plug-in for this runtime, or its
+   driver's name is taken. */
+IST_API ist_status ist_plugin_load(const char *path, ist_error *error);
+
 /* Opens the device called `name` ("cpu", "cpu:0"); NULL means the one that the
-   environment variable ISTHMUS_DEVICE names, else the first one.
-   NOT_FOUND: no such driver or device. */
+   environment variable ISTHMUS_DEVICE names, else the first one. Only the
+   driver that `name` begins with is looked at.
+   NOT_FOUND: no such driver or device. UNAVAILABLE: the driver's library is not
+   there, with the reason. */
 IST_API ist_status ist_device_open(const char *name, ist_device **out,
                                    ist_error *error);
 IST_API void ist_device_release(ist_device *device);

@@ -1,6 +1,6 @@
-//===- device.cpp - devices and the drivers behind them
-//--------------------===//
+//===- device.cpp - devices and the drivers behind them -------------------===//
 #include "device.h"
+#include "drivers.h"
 
 #include <cstdarg>
 #include <cstdio>
@@ -25,12 +25,19 @@ void cachePut(void *, const char *, const void *, size_t) {}
 
 uint64_t clockNs(void *) { return nowNs(); }
 
-const ist_host host = {sizeof(ist_host), nullptr,  logLine,  allocate,
-                       deallocate,       cacheGet, cachePut, clockNs};
-
 unsigned long long ull(uint64_t v) { return v; }
 
+/// The number is left away where there is one device only.
+void deviceName(const char *driver, uint32_t index, uint32_t count, char *out,
+                size_t size) {
+  std::snprintf(out, size, count > 1 ? "%s:%u" : "%s", driver, index);
+}
+
 } // namespace
+
+const ist_host isthmus::driverHost = {sizeof(ist_host), nullptr,    logLine,
+                                      allocate,         deallocate, cacheGet,
+                                      cachePut,         clockNs};
 
 bool isthmus::isSubset(const char *list, const char *of, char *missing,
                        size_t size) {
@@ -75,7 +82,7 @@ ist_status ist_device::open(const char *name, ist_device **out,
   if (!name || !*name)
     name = std::getenv("ISTHMUS_DEVICE");
   if (!name || !*name)
-    name = ist_drivers[0] ? ist_drivers[0]->name : "";
+    name = defaultDriver();
 
   size_t n = std::strcspn(name, ":");
   unsigned long index = 0;
@@ -88,24 +95,14 @@ ist_status ist_device::open(const char *name, ist_device **out,
                   name);
   }
   const ist_driver *driver = nullptr;
-  char all[128] = "";
-  for (const ist_driver *const *d = ist_drivers; *d; ++d) {
-    size_t used = std::strlen(all);
-    std::snprintf(all + used, sizeof all - used, "%s%s", used ? ", " : "",
-                  (*d)->name);
-    if (std::strlen((*d)->name) == n && std::memcmp((*d)->name, name, n) == 0)
-      driver = *d;
-  }
-  if (!driver)
-    return fail(error, IST_NOT_FOUND,
-                "there is no driver for device '%.64s'; this runtime has: %s",
-                name, all);
+  if (ist_status s = findDriver(name, n, name, &driver, error))
+    return s;
   // The table's contract: drivers always get a record to fill.
   ist_error local;
   if (!error)
     error = &local;
   uint32_t count = 0;
-  if (int s = driver->enumerate(&host, nullptr, 0, &count, error))
+  if (int s = driver->enumerate(&driverHost, nullptr, 0, &count, error))
     return static_cast<ist_status>(s);
   if (index >= count)
     return fail(error, IST_NOT_FOUND,
@@ -117,14 +114,14 @@ ist_status ist_device::open(const char *name, ist_device **out,
   if (!d)
     return outOfMemory(error, sizeof(ist_device), "a device");
   d->driver = driver;
-  std::snprintf(d->name, sizeof d->name, count > 1 ? "%s:%lu" : "%s",
-                driver->name, index);
+  deviceName(driver->name, static_cast<uint32_t>(index), count, d->name,
+             sizeof d->name);
   const char *log = std::getenv("ISTHMUS_LOG");
   char ignored[2];
   d->logCalls = log && isSubset("calls", log, ignored, sizeof ignored);
   d->description.struct_size = sizeof d->description;
-  int s = d->logged(driver->open(&host, static_cast<uint32_t>(index), nullptr,
-                                 &d->device, error),
+  int s = d->logged(driver->open(&driverHost, static_cast<uint32_t>(index),
+                                 nullptr, &d->device, error),
                     "open()");
   if (!s)
     s = d->logged(driver->describe(d->device, &d->description, error),
@@ -284,21 +281,42 @@ ist_status ist_device_list(void (*visit)(void *, const char *, const char *),
                            void *user, ist_error *error) {
   if (!visit)
     return fail(error, IST_INVALID_ARGUMENT, "ist_device_list: no visitor");
-  for (const ist_driver *const *d = ist_drivers; *d; ++d) {
+  for (const Driver *d = allDrivers(); d; d = d->after()) {
     uint32_t count = 0;
-    ist_error ignored;
-    if ((*d)->enumerate(&host, nullptr, 0, &count, &ignored) != IST_OK)
-      continue; // no vendor library: no such devices
-    for (uint32_t i = 0; i < count; ++i) {
+    ist_error ignored; // ist_driver_list tells it
+    if (d->table.enumerate(&driverHost, nullptr, 0, &count, &ignored) != IST_OK)
+      continue;
+    Array<ist_identity> all;
+    if (!all.resize(count))
+      return outOfMemory(error, count * sizeof(ist_identity), "devices");
+    uint32_t room = count;
+    if (int s = d->table.enumerate(&driverHost, all.data(), room, &count,
+                                   error ? error : &ignored))
+      return static_cast<ist_status>(s);
+    for (uint32_t i = 0; i < count && i < room; ++i) {
       char name[64];
-      std::snprintf(name, sizeof name, "%s:%u", (*d)->name, i);
-      ist_device *device;
-      if (ist_status s = ist_device::open(name, &device, error))
-        return s;
-      visit(user, device->name, device->description.summary);
-      device->release();
+      deviceName(d->table.name, i, count, name, sizeof name);
+      all[i].summary[sizeof all[i].summary - 1] = 0;
+      visit(user, name, all[i].summary);
     }
   }
+  return IST_OK;
+}
+
+ist_status ist_driver_list(void (*visit)(void *, const char *, uint32_t,
+                                         const char *),
+                           void *user, ist_error *error) {
+  if (!visit)
+    return fail(error, IST_INVALID_ARGUMENT, "ist_driver_list: no visitor");
+  for (const Driver *d = allDrivers(); d; d = d->after()) {
+    uint32_t count = 0;
+    ist_error why = {};
+    bool ok =
+        d->table.enumerate(&driverHost, nullptr, 0, &count, &why) == IST_OK;
+    visit(user, d->table.name, ok ? count : 0, ok ? nullptr : why.message);
+  }
+  for (const BrokenPlugin *b = brokenPlugins(); b; b = b->after())
+    visit(user, b->path, 0, b->error.message);
   return IST_OK;
 }
 

@@ -1,13 +1,9 @@
-//===- device.h - an open device
-//-------------------------------------------===//
+//===- device.h - an open device ------------------------------------------===//
 #ifndef ISTHMUS_RUNTIME_CORE_DEVICE_H
 #define ISTHMUS_RUNTIME_CORE_DEVICE_H
 
 #include "isthmus/driver.h"
 #include "support.h"
-
-/// The drivers this library was built with, ended by null.
-extern const ist_driver *const ist_drivers[];
 
 /// Counted. All calls to the driver go through here, where ISTHMUS_LOG=calls
 /// shows them. Memory released twice, or never given, is ignored.

@@ -1,13 +1,280 @@
-//===- drivers.cpp - the drivers in this library
-//---------------------------===//
-#include "device.h"
+//===- drivers.cpp - built-in drivers, and plug-ins -----------------------===//
+#include "drivers.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <dirent.h>
+#include <dlfcn.h>
+#include <pthread.h>
+#include <sys/stat.h>
+
+using namespace isthmus;
 
 #ifdef ISTHMUS_DRIVER_CPU
 extern "C" const ist_driver ist_cpu_driver;
 #endif
 
-const ist_driver *const ist_drivers[] = {
+namespace {
+
+const ist_driver *const builtin[] = {
 #ifdef ISTHMUS_DRIVER_CPU
     &ist_cpu_driver,
 #endif
     nullptr};
+
+/// Guards all below, but for reading lists from their heads.
+pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+Driver *drivers;
+BrokenPlugin *broken;
+bool pathRead;
+
+struct Locked {
+  Locked() { ::pthread_mutex_lock(&lock); }
+  ~Locked() { ::pthread_mutex_unlock(&lock); }
+};
+
+/// Readers hold no lock, so an element is whole before it can be seen.
+template <typename T> void append(T **head, T *last) {
+  while (*head)
+    head = &(*head)->next;
+  __atomic_store_n(head, last, __ATOMIC_RELEASE);
+}
+
+ist_status addDriver(const ist_driver *source, const char *path,
+                     ist_error *error) {
+  Driver *d = make<Driver>();
+  char *copy = path ? ::strdup(path) : nullptr;
+  if (!d || (path && !copy)) {
+    destroy(d);
+    std::free(copy);
+    return outOfMemory(error, sizeof *d, "a driver");
+  }
+  size_t n = source->struct_size < sizeof d->table ? source->struct_size
+                                                   : sizeof d->table;
+  std::memcpy(&d->table, source, n);
+  d->table.struct_size = n;
+  d->source = source;
+  d->path = copy;
+  append(&drivers, d);
+  return IST_OK;
+}
+
+void addBuiltin() {
+  if (!drivers)
+    for (const ist_driver *const *d = builtin; *d; ++d)
+      addDriver(*d, nullptr, nullptr);
+}
+
+const Driver *known(const char *name, size_t n) {
+  for (const Driver *d = drivers; d; d = d->next)
+    if (std::strlen(d->table.name) == n &&
+        std::memcmp(d->table.name, name, n) == 0)
+      return d;
+  return nullptr;
+}
+
+#define SLOT(name) {#name, offsetof(ist_driver, name)}
+/// What version 1 of the table requires; later slots may be absent.
+const struct {
+  const char *name;
+  size_t offset;
+} slots[] = {SLOT(name),
+             SLOT(vendor),
+             SLOT(formats),
+             SLOT(enumerate),
+             SLOT(open),
+             SLOT(close),
+             SLOT(describe),
+             SLOT(mem_info),
+             SLOT(extension),
+             SLOT(alloc),
+             SLOT(free),
+             SLOT(import),
+             SLOT(queue_create),
+             SLOT(queue_destroy),
+             SLOT(copy),
+             SLOT(fill),
+             SLOT(launch),
+             SLOT(submit),
+             SLOT(semaphore_create),
+             SLOT(semaphore_destroy),
+             SLOT(semaphore_query),
+             SLOT(semaphore_signal),
+             SLOT(semaphore_wait),
+             SLOT(module_load),
+             SLOT(module_unload),
+             SLOT(kernel_get)};
+#undef SLOT
+
+ist_status checkTable(const ist_driver *d, const char *path, ist_error *error) {
+  for (const auto &slot : slots) {
+    if (d->struct_size < slot.offset + sizeof(void *))
+      return fail(error, IST_UNAVAILABLE,
+                  "plug-in '%.300s': its table of %zu bytes ends before '%s'; "
+                  "build it against this runtime's isthmus/driver.h",
+                  path, d->struct_size, slot.name);
+    const void *p;
+    std::memcpy(&p, reinterpret_cast<const char *>(d) + slot.offset, sizeof p);
+    if (!p)
+      return fail(error, IST_UNAVAILABLE,
+                  "plug-in '%.300s': its table has no '%s', which every driver "
+                  "must have",
+                  path, slot.name);
+  }
+  size_t n = std::strlen(d->name);
+  if (n == 0 || n > 31 || std::strcspn(d->name, ":/, ") != n)
+    return fail(error, IST_UNAVAILABLE,
+                "plug-in '%.300s': '%.64s' cannot be a driver's name", path,
+                d->name);
+  if (const Driver *other = known(d->name, n))
+    return fail(error, IST_UNAVAILABLE,
+                "plug-in '%.300s': there is a driver '%s' already, %s%.300s",
+                path, d->name, other->path ? "of " : "in this library",
+                other->path ? other->path : "");
+  return IST_OK;
+}
+
+/// With `optional`, a library without the entry point is passed over.
+ist_status loadPlugin(const char *given, bool optional, ist_error *error) {
+  char *path = ::realpath(given, nullptr);
+  if (!path)
+    return fail(error, IST_NOT_FOUND, "plug-in '%.300s' cannot be opened: %s",
+                given, std::strerror(errno));
+  ist_status s = IST_OK;
+  ist_error why = {IST_OK, "no reason given"}; // the entry always gets one
+  ist_driver_entry_fn entry = nullptr;
+  const ist_driver *table = nullptr;
+  void *library = ::dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  if (!library) {
+    const char *reason = ::dlerror();
+    s = fail(error, IST_UNAVAILABLE,
+             "plug-in '%.300s' cannot be loaded: %.500s", path,
+             reason ? reason : why.message);
+  } else if (void *symbol = ::dlsym(library, IST_DRIVER_ENTRY)) {
+    std::memcpy(&entry, &symbol, sizeof entry);
+  } else if (!optional) {
+    s = fail(error, IST_UNAVAILABLE,
+             "'%.300s' is not a plug-in: it does not export " IST_DRIVER_ENTRY,
+             path);
+  }
+  if (entry) {
+    table = entry(IST_DRIVER_ABI, &why);
+    if (!table)
+      s = fail(error, IST_UNAVAILABLE,
+               "plug-in '%.300s' does not serve this runtime's driver table "
+               "(ABI %d): %.500s",
+               path, IST_DRIVER_ABI, why.message);
+  }
+  bool again = false;
+  for (const Driver *d = drivers; d && table; d = d->next)
+    again |= d->source == table;
+  if (table && !again) {
+    s = checkTable(table, path, error);
+    if (!s)
+      s = addDriver(table, path, error);
+  }
+  // One that gave a table may have started threads; it is left alone.
+  if (library && !table)
+    ::dlclose(library);
+  std::free(path);
+  return s;
+}
+
+void loadOrRemember(const char *path, bool optional) {
+  ist_error error = {};
+  if (loadPlugin(path, optional, &error) == IST_OK)
+    return;
+  BrokenPlugin *b = make<BrokenPlugin>();
+  if (b && !(b->path = ::strdup(path))) {
+    destroy(b);
+    b = nullptr;
+  }
+  if (!b)
+    return; // without memory to say so there is none for its devices either
+  b->error = error;
+  append(&broken, b);
+}
+
+void loadDirectory(const char *path) {
+  dirent **names = nullptr;
+  auto isLibrary = [](const dirent *e) {
+    size_t n = std::strlen(e->d_name);
+    return static_cast<int>(n > 3 && !std::strcmp(e->d_name + n - 3, ".so"));
+  };
+  int n = ::scandir(path, &names, isLibrary, ::alphasort);
+  for (int i = 0; i < n; ++i) {
+    char file[4096];
+    std::snprintf(file, sizeof file, "%s/%s", path, names[i]->d_name);
+    loadOrRemember(file, true);
+    std::free(names[i]);
+  }
+  std::free(names);
+}
+
+void readPluginPath() {
+  if (pathRead)
+    return;
+  pathRead = true;
+  const char *p = std::getenv("ISTHMUS_PLUGIN_PATH");
+  while (p && *p) {
+    size_t n = std::strcspn(p, ":");
+    char *entry = n ? ::strndup(p, n) : nullptr;
+    struct stat info;
+    if (entry && ::stat(entry, &info) == 0 && S_ISDIR(info.st_mode))
+      loadDirectory(entry);
+    else if (entry)
+      loadOrRemember(entry, false);
+    std::free(entry);
+    p += n + (p[n] == ':');
+  }
+}
+
+} // namespace
+
+ist_status isthmus::findDriver(const char *name, size_t n, const char *whole,
+                               const ist_driver **out, ist_error *error) {
+  Locked locked;
+  addBuiltin();
+  const Driver *d = known(name, n);
+  if (!d) {
+    readPluginPath();
+    d = known(name, n);
+  }
+  if (d) {
+    *out = &d->table;
+    return IST_OK;
+  }
+  char all[256] = "";
+  for (d = drivers; d; d = d->next) {
+    size_t used = std::strlen(all);
+    std::snprintf(all + used, sizeof all - used, "%s%s", used ? ", " : "",
+                  d->table.name);
+  }
+  return fail(error, IST_NOT_FOUND,
+              "there is no driver for device '%.64s'; this runtime has: %s%s%s",
+              whole, all, broken ? "; and a plug-in failed: " : "",
+              broken ? broken->error.message : "");
+}
+
+const Driver *isthmus::allDrivers() {
+  Locked locked;
+  addBuiltin();
+  readPluginPath();
+  return drivers;
+}
+
+const BrokenPlugin *isthmus::brokenPlugins() {
+  return __atomic_load_n(&broken, __ATOMIC_ACQUIRE);
+}
+
+const char *isthmus::defaultDriver() {
+  return builtin[0] ? builtin[0]->name : "";
+}
+
+extern "C" ist_status ist_plugin_load(const char *path, ist_error *error) {
+  if (!path)
+    return fail(error, IST_INVALID_ARGUMENT, "ist_plugin_load: path is NULL");
+  Locked locked;
+  addBuiltin();
+  return loadPlugin(path, false, error);
+}

@@ -37,7 +37,12 @@ int listDevices() {
   auto show = [](void *, const char *name, const char *description) {
     fmt::print("{:<8} {}\n", name, description);
   };
-  if (ist_device_list(show, nullptr, &error))
+  auto absent = [](void *, const char *name, uint32_t, const char *why) {
+    if (why)
+      fmt::print("{:<8} not available: {}\n", name, why);
+  };
+  if (ist_device_list(show, nullptr, &error) ||
+      ist_driver_list(absent, nullptr, &error))
     return fail(error);
   return 0;
 }
