@@ -18,6 +18,16 @@
 
 namespace isthmus {
 
+/// The chip of a product's name ("h100"), or the name itself.
+inline llvm::StringRef
+chipOf(llvm::StringRef name,
+       llvm::ArrayRef<std::pair<const char *, const char *>> products) {
+  for (auto [product, chip] : products)
+    if (name == product)
+      return chip;
+  return name;
+}
+
 /// LLVM's machine for `info`; null with `error` set.
 std::unique_ptr<llvm::TargetMachine> makeMachine(const TargetInfo &info,
                                                  std::string &error);

@@ -67,6 +67,9 @@ struct Target {
   mlir::FailureOr<llvm::SmallVector<char, 0>> (*link)(
       llvm::ArrayRef<KernelObject>, const TargetInfo &, std::string &error);
   const char *format; // "elf"
+  /// What this code asks of a device beyond TargetInfo::requires_; may be null.
+  std::vector<std::pair<std::string, std::string>> (*requirements)(
+      llvm::ArrayRef<char> code) = nullptr;
 };
 
 /// Every target; targets/Targets.cpp is the only list.

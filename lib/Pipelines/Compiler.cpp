@@ -275,7 +275,10 @@ bool Compilation::compileVariant(const Target &target, const TargetInfo &info,
   v->format = target.format;
   v->code = "variants/" + std::to_string(manifest.variants.size()) + "/code." +
             target.format;
-  for (auto &[key, value] : info.requires_) {
+  auto required = info.requires_;
+  if (target.requirements)
+    llvm::append_range(required, target.requirements(*code));
+  for (auto &[key, value] : required) {
     auto fact = std::make_unique<fb::FactT>();
     fact->key = key;
     fact->value = value;

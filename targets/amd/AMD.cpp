@@ -21,7 +21,16 @@ static const Row rows[] = {{"gfx90a", 64, 64 << 10},
                            {"gfx942", 64, 64 << 10},
                            {"gfx950", 64, 160 << 10},
                            {"gfx1100", 32, 64 << 10},
-                           {"gfx1201", 32, 64 << 10}};
+                           {"gfx1201", 32, 64 << 10},
+                           // One code for a family.
+                           {"gfx9-4-generic", 64, 64 << 10},
+                           {"gfx11-generic", 32, 64 << 10},
+                           {"gfx12-generic", 32, 64 << 10}};
+
+static const std::pair<const char *, const char *> products[] = {
+    {"mi210", "gfx90a"},    {"mi250x", "gfx90a"}, {"mi300x", "gfx942"},
+    {"mi325x", "gfx942"},   {"mi355x", "gfx950"}, {"rx7900xtx", "gfx1100"},
+    {"rx9070xt", "gfx1201"}};
 
 // Nothing of the dispatch is read but the ids of the workgroup and the lane,
 // so the argument blob ends with our last argument.
@@ -55,11 +64,12 @@ static const LanesFacts facts = {
     /*bf16=*/true,
     attributes};
 
-// v5: ROCm 5.4 and later load it; v6 needs 6.3.
-static constexpr int kCodeObjectVersion = 500;
+// v5: ROCm 5.4 and later load it; v6, which generic chips need, 6.3.
+static constexpr int kCodeObjectVersion = 500, kGenericVersion = 600;
 
 static std::optional<TargetInfo> parse(llvm::StringRef arch,
                                        std::string &error) {
+  arch = chipOf(arch, products);
   for (const Row &row : rows) {
     if (arch != row.arch)
       continue;
@@ -99,7 +109,9 @@ static mlir::FailureOr<KernelObject> compile(mlir::ModuleOp module,
   if (failed(code))
     return mlir::failure();
   (*code)->addModuleFlag(llvm::Module::Error, "amdhsa_code_object_version",
-                         kCodeObjectVersion);
+                         llvm::StringRef(info.cpu).ends_with("-generic")
+                             ? kGenericVersion
+                             : kCodeObjectVersion);
   emitFile(**code, *machine, llvm::CodeGenFileType::ObjectFile, object.bytes);
   return object;
 }

@@ -10,19 +10,30 @@
 #include "llvm/Bitcode/BitcodeReader.h"
 #include "llvm/Bitcode/BitcodeWriter.h"
 #include "llvm/Linker/Linker.h"
+#include "llvm/Support/Endian.h"
 
 using namespace isthmus;
 using mlir::LLVM::cconv::CConv;
 
 namespace {
 struct Row {
-  const char *arch, *triple;
+  const char *arch;
+  unsigned maxGroup, workgroupBytes;
 };
 } // namespace
 
+// spirv64 asks for what every device since 2015 has. The others are the same
+// code with the limits of one chip.
+static const Row rows[] = {{"spirv64", 256, 64 << 10},
+                           {"pvc", 1024, 128 << 10},
+                           {"bmg", 1024, 128 << 10}};
+
+static const std::pair<const char *, const char *> products[] = {
+    {"max1100", "pvc"}, {"max1550", "pvc"}, {"b570", "bmg"}, {"b580", "bmg"}};
+
 // The version is in the triple: without one, LLVM makes 1.4, which OpenCL 2
 // does not take.
-static const Row rows[] = {{"spirv64", "spirv64v1.2-unknown-unknown"}};
+static constexpr const char *kTriple = "spirv64v1.2-unknown-unknown";
 
 // OpenCL's names; LLVM's SPIR-V backend turns them into built-ins.
 static const LanesFacts facts = {CConv::SPIR_KERNEL,
@@ -38,15 +49,16 @@ static const LanesFacts facts = {CConv::SPIR_KERNEL,
 
 static std::optional<TargetInfo> parse(llvm::StringRef arch,
                                        std::string &error) {
+  arch = chipOf(arch, products);
   for (const Row &row : rows) {
     if (arch != row.arch)
       continue;
     TargetInfo info;
     info.name = std::string("intel:") + row.arch;
     info.form = kernel::Form::lanes;
-    info.triple = row.triple;
-    info.maxGroup = 256; // the least of any device since 2015
-    info.workgroupBytes = 64 << 10;
+    info.triple = kTriple;
+    info.maxGroup = row.maxGroup;
+    info.workgroupBytes = row.workgroupBytes;
     info.requires_ = {{"intel.arch", row.arch}};
     return info;
   }
@@ -107,9 +119,27 @@ link(llvm::ArrayRef<KernelObject> objects, const TargetInfo &info,
   return bytes;
 }
 
+/// Capabilities that OpenCL leaves to the device.
+static std::vector<std::pair<std::string, std::string>>
+requirements(llvm::ArrayRef<char> code) {
+  static const std::pair<uint32_t, const char *> optional[] = {
+      {9, "spirv.float16"}, {10, "spirv.float64"}};
+  std::vector<std::pair<std::string, std::string>> found;
+  size_t words = code.size() / 4;
+  auto word = [&](size_t i) {
+    return llvm::support::endian::read32le(code.data() + 4 * i);
+  };
+  // Capabilities come first, behind a header of five words.
+  for (size_t i = 5; i + 1 < words && word(i) == (2u << 16 | 17); i += 2)
+    for (auto [number, key] : optional)
+      if (word(i + 1) == number)
+        found.push_back({key, "1"});
+  return found;
+}
+
 Target intel::target() {
   return {"intel", "Intel GPUs and OpenCL devices, as SPIR-V",
           parse,   list,
           compile, link,
-          "spirv"};
+          "spirv", requirements};
 }

@@ -23,6 +23,11 @@ static const Row rows[] = {{"sm_80", "+ptx70"},
                            {"sm_90a", "+ptx80"},
                            {"sm_100a", "+ptx86"}};
 
+static const std::pair<const char *, const char *> products[] = {
+    {"a100", "sm_80"},  {"a10", "sm_86"},   {"rtx3090", "sm_86"},
+    {"l4", "sm_89"},    {"l40s", "sm_89"},  {"rtx4090", "sm_89"},
+    {"h100", "sm_90a"}, {"h200", "sm_90a"}, {"b200", "sm_100a"}};
+
 static const std::pair<const char *, const char *> attributes[] = {
     {"nvvm.reqntid", "{group}"}};
 
@@ -40,6 +45,7 @@ static const LanesFacts facts = {
 
 static std::optional<TargetInfo> parse(llvm::StringRef arch,
                                        std::string &error) {
+  arch = chipOf(arch, products);
   for (const Row &row : rows) {
     if (arch != row.arch)
       continue;
