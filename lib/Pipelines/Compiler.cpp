@@ -201,6 +201,29 @@ bool Compilation::compileKernels(ModuleOp m, const Target &target,
   return ok;
 }
 
+/// Makes the kernel compute something else, for tests of what finds that.
+static void breakKernel(kernel::FuncOp k) {
+  bool done = false;
+  k.walk([&](Operation *op) {
+    OpBuilder b(op);
+    Value other;
+    if (isa<arith::AddFOp>(op))
+      other = arith::SubFOp::create(b, op->getLoc(), op->getOperand(0),
+                                    op->getOperand(1));
+    else if (isa<arith::SubFOp, arith::MulFOp, arith::DivFOp, arith::MaximumFOp,
+                 arith::MinimumFOp>(op))
+      other = arith::AddFOp::create(b, op->getLoc(), op->getOperand(0),
+                                    op->getOperand(1));
+    else if (op->getDialect()->getNamespace() == "math" &&
+             op->getNumResults() == 1)
+      other = arith::NegFOp::create(b, op->getLoc(), op->getOperand(0));
+    if (!other || done)
+      return;
+    done = true;
+    op->getResult(0).replaceAllUsesWith(other);
+  });
+}
+
 bool Compilation::compileVariant(const Target &target, const TargetInfo &info,
                                  fb::ManifestT &manifest,
                                  std::vector<SmallVector<char, 0>> &codes) {
@@ -213,6 +236,8 @@ bool Compilation::compileVariant(const Target &target, const TargetInfo &info,
     return false;
   if (options.fuse && failed(graph::fuseElementwise(m)))
     return false;
+  if (options.reference)
+    graph::addCompareFunctions(m);
   if (failed(graph::outlineKernels(m, options.fuse)) || failed(verify(m)))
     return false;
   if (!dump(m, "kernel"))
@@ -226,6 +251,10 @@ bool Compilation::compileVariant(const Target &target, const TargetInfo &info,
   for (auto k : llvm::to_vector(m.getOps<kernel::FuncOp>())) {
     SmallVector<kernel::PlanRemark> remarks;
     std::string name = k.getSymName().str();
+    plans.reference = graph::isReferenceKernel(name);
+    if (!plans.reference && !options.breakKernel.empty() &&
+        StringRef(name).contains(options.breakKernel))
+      breakKernel(k);
     if (failed(kernel::planKernel(k, info, plans, remarks)))
       return false;
     if (options.remarks)

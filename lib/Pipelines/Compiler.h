@@ -30,6 +30,8 @@ struct CompileOptions {
   bool fuse = true;
   bool remarks = false;     // print each kernel's plans
   unsigned refuseEvery = 0; // PlanOptions::refuseEvery
+  bool reference = false;   // add what ist-run --compare=reference runs
+  std::string breakKernel;  // make kernels wrong whose name holds this
   std::string dumpDir;      // write every stage there
 };
 

@@ -372,7 +372,9 @@ SmallVector<OpFoldResult> Writer::sizesOf(Value v) {
                           : OpFoldResult(b.getIndexAttr(d)));
     return sizes;
   }
-  return *graph::getSizes(v);
+  if (auto sizes = graph::getSizes(v); succeeded(sizes))
+    return *sizes;
+  return getAsIndexOpFoldResult(v.getContext(), type.getShape()); // static
 }
 
 uint32_t Writer::byteSize(Value v) {

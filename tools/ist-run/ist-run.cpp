@@ -1,6 +1,7 @@
 //===- ist-run.cpp - calls a function of an artifact
 //-----------------------===//
 #include "batch.h"
+#include "compare.h"
 #include "model.h"
 
 #include <CLI/CLI.hpp>
@@ -15,6 +16,8 @@ namespace {
 struct Options {
   std::string artifact, device, function = "main", batch;
   std::vector<std::string> inputs, outputs, shapes;
+  std::string compare;
+  CompareOptions comparison;
   bool random = false, list = false;
   uint64_t seed = 0;
   int variant = IST_BEST_VARIANT;
@@ -118,6 +121,8 @@ int run(const Options &o) {
     inputs.push_back(owned[i].tensor);
   }
 
+  if (!o.compare.empty())
+    return compareWithReference(model, o.function, inputs, o.comparison);
   ist_error error = {};
   ist_session *s = nullptr;
   if (ist_session_create(model.program.get(), &s, &error))
@@ -174,6 +179,17 @@ int main(int argc, char **argv) {
       ->check(CLI::PositiveNumber);
   app.add_option("--variant", o.variant,
                  "index of the variant (default: best)");
+  app.add_option("--compare", o.compare,
+                 "reference: name the first kernel whose results are not what "
+                 "a kernel planned as simply as can be makes of the same "
+                 "operands. The artifact was made with istc --reference")
+      ->check(CLI::IsMember({"reference"}));
+  app.add_option("--reproducer", o.comparison.reproducer,
+                 "with --compare: a folder for that kernel's operands and "
+                 "results");
+  app.add_option("--dump-dir", o.comparison.dumps,
+                 "with --reproducer: the folder that istc --dump-dir wrote; "
+                 "the kernel's text is taken from there");
   app.add_option("--batch", o.batch,
                  "run the cases of a JSON list, each in a process of its own: "
                  "{artifact, function, inputs: [npy], outputs: [npy]}");
@@ -183,6 +199,8 @@ int main(int argc, char **argv) {
   app.set_version_flag("--version", ist_version());
   CLI11_PARSE(app, argc, argv);
 
+  for (int i = 0; i < argc; ++i)
+    o.comparison.command += (i ? " " : "") + std::string(argv[i]);
   if (o.list)
     return listDevices();
   if (!o.batch.empty())

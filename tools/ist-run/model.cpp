@@ -41,7 +41,13 @@ template <typename T> T loadAs(const char *p) {
   return v;
 }
 
-double element(const ist_tensor &t, size_t i) {
+template <typename T> void storeAs(char *p, T v) {
+  std::memcpy(p, &v, sizeof v);
+}
+
+} // namespace
+
+double isthmus::tools::element(const ist_tensor &t, size_t i) {
   const char *p =
       static_cast<const char *>(t.data) + i * ist_dtype_size(t.dtype);
   switch (t.dtype) {
@@ -75,12 +81,6 @@ double element(const ist_tensor &t, size_t i) {
   }
   return NAN;
 }
-
-template <typename T> void storeAs(char *p, T v) {
-  std::memcpy(p, &v, sizeof v);
-}
-
-} // namespace
 
 bool isthmus::tools::parseShapes(const std::vector<std::string> &args,
                                  Shapes *out, std::string &err) {

@@ -50,6 +50,9 @@ struct Model {
 /// are good indices too. The same seed and shape give the same values.
 bool randomTensor(const ist_tensor &shape, uint64_t seed, OwnedTensor *out);
 
+/// Element `i`, row-major.
+double element(const ist_tensor &tensor, size_t i);
+
 /// "f32[4,batch]"
 std::string typeText(const ist_tensor_info &info,
                      const std::vector<ist_symbol_info> &symbols);

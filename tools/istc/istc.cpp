@@ -119,6 +119,12 @@ int main(int argc, char **argv) {
   app.add_flag("--list-targets", list, "print the targets and exit");
   app.add_flag("--list-ops", listOps, "print the operators and exit");
   app.add_option("--explain", explain, "say what a message's code means");
+  app.add_flag("--reference", options.reference,
+               "add what `ist-run --compare=reference` needs: each kernel "
+               "once more, planned as simply as can be");
+  app.add_option("--test-break-kernel", options.breakKernel,
+                 "make kernels wrong whose name holds this, to test "
+                 "--compare=reference");
   app.add_option("--test-refuse-plans", options.refuseEvery,
                  "refuse every k-th plan, to test the ladder");
   app.add_option("--batch", batch,

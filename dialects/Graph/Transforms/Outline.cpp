@@ -25,6 +25,9 @@
 using namespace mlir;
 using namespace isthmus;
 
+static constexpr char kCompareAttr[] = "graph.compare";
+static constexpr char kReferencePrefix[] = "reference_";
+
 //===----------------------------------------------------------------------===//
 // What becomes a kernel
 //===----------------------------------------------------------------------===//
@@ -88,16 +91,32 @@ public:
           if (taken.insert(epilogue).second)
             groups.back().push_back(epilogue);
     }
+    references.clear();
+    bool compare = func->hasAttr(kCompareAttr);
     for (ArrayRef<Operation *> group : groups) {
-      if (failed(outline(group)))
+      SmallVector<Operation *> again;
+      if (compare)
+        again = cloneBehind(group);
+      auto launch = outline(group, /*reference=*/false);
+      if (failed(launch))
         return failure();
       done.append(group.begin(), group.end());
+      FailureOr<hal::LaunchOp> last = failure();
+      for (Operation *part : again) {
+        if (failed(last = outline(part, /*reference=*/true)))
+          return failure();
+        done.push_back(part);
+      }
+      if (compare)
+        references.push_back({*launch, *last});
     }
     // An anchor may stand before ops that its epilogue's kernel reads.
     for (Operation *op : done)
       op->dropAllUses();
     for (Operation *op : done)
       op->erase();
+    if (compare)
+      returnReferences(func);
     return success();
   }
 
@@ -126,13 +145,17 @@ private:
 
   void collect(ArrayRef<Operation *> group);
   void collectValue(Value v, ArrayRef<Operation *> group);
-  LogicalResult outline(ArrayRef<Operation *> group);
+  FailureOr<hal::LaunchOp> outline(ArrayRef<Operation *> group, bool reference);
   kernel::FuncOp uniqueKernel(kernel::FuncOp candidate, StringRef label);
+  SmallVector<Operation *> cloneBehind(ArrayRef<Operation *> group);
+  void returnReferences(func::FuncOp func);
 
   ModuleOp module;
   bool epilogues;
   DenseMap<Value, SmallVector<OpFoldResult>> sizes;
-  llvm::StringMap<kernel::FuncOp> byText;
+  llvm::StringMap<kernel::FuncOp> byText; // label and text
+  /// Each launch of a function that compares, with the last of its reference.
+  SmallVector<std::pair<hal::LaunchOp, hal::LaunchOp>> references;
 
   llvm::SetVector<Value> inputs, scalars, clones;
 };
@@ -163,6 +186,53 @@ void Outliner::collect(ArrayRef<Operation *> group) {
     });
 }
 
+/// The group's operations once more, behind it.
+SmallVector<Operation *> Outliner::cloneBehind(ArrayRef<Operation *> group) {
+  OpBuilder b(group.back()->getContext());
+  b.setInsertionPointAfter(group.back());
+  IRMapping map;
+  SmallVector<Operation *> clones;
+  for (Operation *op : group) {
+    Operation *clone = b.clone(*op, map);
+    for (auto [from, to] :
+         llvm::zip_equal(op->getResults(), clone->getResults()))
+      sizes[to] = sizesOf(from);
+    clones.push_back(clone);
+  }
+  return clones;
+}
+
+void Outliner::returnReferences(func::FuncOp func) {
+  auto ret = cast<func::ReturnOp>(func.getBody().front().getTerminator());
+  SmallVector<Value> returned(ret.getOperands());
+  SmallVector<DictionaryAttr> attrs;
+  func.getAllResultAttrs(attrs);
+  attrs.resize(returned.size(), DictionaryAttr::get(func.getContext()));
+  Builder b(func.getContext());
+  auto add = [&](const std::string &name, Value v) {
+    returned.push_back(v);
+    attrs.push_back(b.getDictionaryAttr(
+        b.getNamedAttr(graph::kNameAttr, b.getStringAttr(name))));
+  };
+  // A program counts a function's launches in this order.
+  DenseMap<Operation *, unsigned> index;
+  func.walk([&](hal::LaunchOp op) { index.try_emplace(op, index.size()); });
+  for (auto [launch, reference] : references) {
+    std::string prefix = "launch." + std::to_string(index[launch]);
+    for (auto [j, v] : llvm::enumerate(launch.getInputs()))
+      add(prefix + ".in." + std::to_string(j), v);
+    for (auto [j, v] : llvm::enumerate(launch.getResults()))
+      add(prefix + ".out." + std::to_string(j), v);
+    for (auto [j, v] : llvm::enumerate(reference.getResults()))
+      add(prefix + ".ref." + std::to_string(j), v);
+  }
+  ret->setOperands(returned);
+  func.setType(b.getFunctionType(func.getArgumentTypes(),
+                                 ValueRange(returned).getTypes()));
+  SmallVector<Attribute> all(attrs.begin(), attrs.end());
+  func.setResAttrsAttr(b.getArrayAttr(all));
+}
+
 static std::string labelOf(Operation *op) {
   if (auto parallel = dyn_cast<graph::ParallelOp>(op))
     return parallel.getOp().str();
@@ -182,7 +252,7 @@ kernel::FuncOp Outliner::uniqueKernel(kernel::FuncOp candidate,
   candidate.setSymName("k");
   // Verified as a whole later, not once per kernel.
   candidate->print(stream, OpPrintingFlags().assumeVerified().useLocalScope());
-  auto [it, fresh] = byText.try_emplace(text, candidate);
+  auto [it, fresh] = byText.try_emplace((label + "\n" + text).str(), candidate);
   if (!fresh) {
     candidate.erase();
     return it->second;
@@ -191,14 +261,15 @@ kernel::FuncOp Outliner::uniqueKernel(kernel::FuncOp candidate,
   hash.update(text);
   llvm::MD5::MD5Result digest;
   hash.final(digest);
-  std::string name = "k_";
+  std::string name;
   for (char c : label)
     name += llvm::isAlnum(c) ? llvm::toLower(c) : '_';
   candidate.setSymName(name + "_" + digest.digest().substr(0, 12).str());
   return candidate;
 }
 
-LogicalResult Outliner::outline(ArrayRef<Operation *> group) {
+FailureOr<hal::LaunchOp> Outliner::outline(ArrayRef<Operation *> group,
+                                           bool reference) {
   inputs.clear(), scalars.clear(), clones.clear();
   collect(group);
   Operation *op = group.back();
@@ -292,7 +363,8 @@ LogicalResult Outliner::outline(ArrayRef<Operation *> group) {
     out.setWritable(true);
   }
   kernel::ReturnOp::create(b, loc);
-  k = uniqueKernel(k, labelOf(group.front()));
+  k = uniqueKernel(k, (reference ? kReferencePrefix : "k_") +
+                          labelOf(group.front()));
 
   b.setInsertionPoint(op);
   SmallVector<Value> resultSizes;
@@ -308,7 +380,20 @@ LogicalResult Outliner::outline(ArrayRef<Operation *> group) {
     sizes[to] = sizesOf(from);
     from.replaceAllUsesWith(to);
   }
-  return success();
+  return launch;
+}
+
+void graph::addCompareFunctions(ModuleOp module) {
+  for (auto func : llvm::to_vector(module.getOps<func::FuncOp>())) {
+    func::FuncOp clone = func.clone();
+    clone.setSymName((func.getSymName() + ".compare").str());
+    clone->setAttr(kCompareAttr, UnitAttr::get(module.getContext()));
+    module.push_back(clone);
+  }
+}
+
+bool graph::isReferenceKernel(StringRef name) {
+  return name.starts_with(kReferencePrefix);
 }
 
 LogicalResult graph::outlineKernels(ModuleOp module, bool epilogues) {

@@ -22,7 +22,17 @@ mlir::LogicalResult hoistInit(mlir::ModuleOp module);
 /// With `epilogues`, a contraction, convolution or reduction takes the
 /// elementwise operation on its result into its kernel.
 /// After: functions hold hal, arith, graph.weight, reshape, read and check.
+///
+/// A function made by addCompareFunctions gets, behind each launch, launches of
+/// its reference: the same operations on the same operands, one a kernel, to be
+/// planned as simply as can be (isReferenceKernel). It returns, after its own
+/// results and for each launch `i`, its operands "launch.i.in.j", its results
+/// "launch.i.out.j" and what they should be, "launch.i.ref.j".
 mlir::LogicalResult outlineKernels(mlir::ModuleOp module, bool epilogues);
+
+/// Clones @main and @init to @main.compare and @init.compare, before outlining.
+void addCompareFunctions(mlir::ModuleOp module);
+bool isReferenceKernel(llvm::StringRef name);
 
 } // namespace isthmus::graph
 

@@ -39,6 +39,8 @@ LogicalResult kernel::planKernel(FuncOp kernel, const TargetInfo &info,
       remarks.push_back({row.name, "for vectors; the target runs lanes"});
       continue;
     }
+    if (options.reference && !last)
+      continue;
     if (!last && options.refuseEvery &&
         ++options.refuseCounter % options.refuseEvery == 0) {
       remarks.push_back({row.name, "refused for a test"});

@@ -25,6 +25,8 @@ struct PlanOptions {
   /// in tests; 0 refuses none. `serial` cannot be refused.
   unsigned refuseEvery = 0;
   unsigned refuseCounter = 0;
+  /// Only `serial`: what other plans are compared with.
+  bool reference = false;
 };
 
 /// What became of one plan: `declined` is empty for the one that was taken.
