@@ -40,7 +40,7 @@ class Session:
         self.library = c.CDLL(library)
         self.error = Error()
         device, program, self.session = c.c_void_p(), c.c_void_p(), c.c_void_p()
-        self.check(self.library.ist_device_open(b"cpu", c.byref(device), c.byref(self.error)))
+        self.check(self.library.ist_device_open(b"cpu", None, c.byref(device), c.byref(self.error)))
         self.check(self.library.ist_program_load(artifact.encode(), device, c.c_int32(-1), c.byref(program),
                                                  c.byref(self.error)))
         self.check(self.library.ist_session_create(program, c.byref(self.session), c.byref(self.error)))

@@ -98,6 +98,13 @@ IST_API size_t ist_dtype_size(ist_dtype dtype);
 
 enum { IST_MAX_RANK = 16 };
 
+/* Where bytes are. */
+typedef enum ist_memory {
+  IST_MEMORY_HOST,  /* any memory of the process */
+  IST_MEMORY_DEVICE /* an address on the device: of ist_device_alloc, or of the
+                       vendor's own API */
+} ist_memory;
+
 /* A dense, row-major tensor in memory the device can address (on cpu: any). */
 typedef struct ist_tensor {
   void *data;
@@ -136,13 +143,25 @@ IST_API ist_status ist_driver_list(void (*visit)(void *user, const char *name,
    driver's name is taken. */
 IST_API ist_status ist_plugin_load(const char *path, ist_error *error);
 
+typedef struct ist_device_options {
+  size_t struct_size;
+  /* The caller's own context to work in ("cuda.context"), or NULL. */
+  const char *native_kind;
+  void *native;
+  /* The most bytes of device memory that the runtime takes through this handle;
+     0: as many as there are. */
+  uint64_t memory_limit;
+} ist_device_options;
+#define IST_DEVICE_OPTIONS_INIT {sizeof(ist_device_options), NULL, NULL, 0}
+
 /* Opens the device called `name` ("cpu", "cpu:0"); NULL means the one that the
-   environment variable ISTHMUS_DEVICE names, else the first one. Only the
-   driver that `name` begins with is looked at.
+   environment variable ISTHMUS_DEVICE names, else the first one. `options` may
+   be NULL. Only the driver that `name` begins with is looked at.
    NOT_FOUND: no such driver or device. UNAVAILABLE: the driver's library is not
-   there, with the reason. */
-IST_API ist_status ist_device_open(const char *name, ist_device **out,
-                                   ist_error *error);
+   there, with the reason, or the driver cannot work in that context. */
+IST_API ist_status ist_device_open(const char *name,
+                                   const ist_device_options *options,
+                                   ist_device **out, ist_error *error);
 IST_API void ist_device_release(ist_device *device);
 
 IST_API const char *ist_device_name(const ist_device *device);
@@ -152,6 +171,31 @@ IST_API size_t ist_device_fact_count(const ist_device *device);
 IST_API ist_status ist_device_fact(const ist_device *device, size_t index,
                                    const char **key, const char **value,
                                    ist_error *error);
+
+/* Device memory for tensors, at least 64-byte aligned; ended by
+   ist_device_free, before the device. With IST_MEMORY_HOST it is memory of the
+   process that the device addresses too, so that nothing is staged. Any thread.
+   RESOURCE_EXHAUSTED: says what was asked for, what there is, and who has it.
+ */
+IST_API ist_status ist_device_alloc(ist_device *device, ist_memory memory,
+                                    uint64_t bytes, void **out,
+                                    ist_error *error);
+IST_API void ist_device_free(ist_device *device, void *memory); /* or NULL */
+
+/* Copies and waits for it. The ranges must not overlap. */
+IST_API ist_status ist_device_copy(ist_device *device, void *to,
+                                   ist_memory to_memory, const void *from,
+                                   ist_memory from_memory, uint64_t bytes,
+                                   ist_error *error);
+
+typedef struct ist_device_memory_info {
+  uint64_t available, total; /* by the driver */
+  uint64_t used, high;       /* bytes this handle holds, and the most it held */
+  uint64_t limit;            /* 0: none */
+} ist_device_memory_info;
+IST_API ist_status ist_device_memory(ist_device *device,
+                                     ist_device_memory_info *out,
+                                     ist_error *error);
 
 /* --- programs ------------------------------------------------------------- */
 

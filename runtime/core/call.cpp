@@ -101,8 +101,8 @@ private:
   Array<int64_t> r;
   Array<Buffer> b;
   Array<Output> outs;
-  Array<Buffer> ins;                // aligned
-  Array<ist_driver_memory> imports; // the caller's memory
+  Array<Buffer> ins;       // aligned
+  Array<Imported> imports; // the caller's memory
   Array<uint64_t> args;
   Array<ist_range> ranges;
   Array<uint32_t> ends; // pool transients, by last command
@@ -118,7 +118,7 @@ Call::~Call() {
     drop(x);
   for (Output &o : outs)
     drop(o.buffer);
-  for (ist_driver_memory &m : imports)
+  for (Imported &m : imports)
     device.free(&m);
 }
 
@@ -216,7 +216,7 @@ ist_status Call::importTensors(const ist_tensor *inputs) {
   auto add = [&](void *data, uint64_t bytes, uint64_t *address) -> ist_status {
     if (!imports.push({}))
       return outOfMemory(error, sizeof(ist_driver_memory), "imports");
-    ist_driver_memory &m = imports.back();
+    Imported &m = imports.back();
     if (ist_status s = device.import(data, bytes, &m, error))
       return s;
     *address = m.address;

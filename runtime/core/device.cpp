@@ -1,6 +1,7 @@
 //===- device.cpp - devices and the drivers behind them -------------------===//
 #include "device.h"
 #include "drivers.h"
+#include "transfer.h"
 
 #include <cstdarg>
 #include <cstdio>
@@ -76,8 +77,8 @@ ist_status ist_device::logged(int status, const char *format, ...) {
   return static_cast<ist_status>(status);
 }
 
-ist_status ist_device::open(const char *name, ist_device **out,
-                            ist_error *error) {
+ist_status ist_device::open(const char *name, const ist_device_options &options,
+                            ist_device **out, ist_error *error) {
   *out = nullptr;
   if (!name || !*name)
     name = std::getenv("ISTHMUS_DEVICE");
@@ -120,8 +121,13 @@ ist_status ist_device::open(const char *name, ist_device **out,
   char ignored[2];
   d->logCalls = log && isSubset("calls", log, ignored, sizeof ignored);
   d->description.struct_size = sizeof d->description;
+  d->ledger.limit = options.memory_limit;
+  d->own.open(d, "the runtime", "");
+  d->callers.open(d, "the caller's allocations", "");
+  ist_native native = {sizeof native, options.native_kind, options.native};
   int s = d->logged(driver->open(&driverHost, static_cast<uint32_t>(index),
-                                 nullptr, &d->device, error),
+                                 options.native_kind ? &native : nullptr,
+                                 &d->device, error),
                     "open()");
   if (!s)
     s = d->logged(driver->describe(d->device, &d->description, error),
@@ -137,10 +143,14 @@ ist_status ist_device::open(const char *name, ist_device **out,
 void ist_device::release() {
   if (__atomic_sub_fetch(&references, 1, __ATOMIC_ACQ_REL) != 0)
     return;
+  for (CallerMemory &m : callerMemory)
+    callers.free(&m.memory); // forgotten by the caller
   if (device) {
     driver->close(device);
     logged(0, "close()");
   }
+  own.close();
+  callers.close();
   destroy(this);
 }
 
@@ -158,16 +168,25 @@ const char *ist_device::fact(const char *key) const {
   if (!error)                                                                  \
   error = &local
 
-ist_status ist_device::alloc(ist_memory_kind kind, uint64_t bytes,
-                             ist_driver_memory *out, ist_error *error) {
+ist_status ist_device::driverAlloc(ist_memory_kind kind, uint64_t bytes,
+                                   ist_driver_memory *out, ist_error *error) {
   IST_RECORD(error);
   return logged(
       driver->alloc(device, kind, bytes, out, error), "alloc(%s, %llu bytes)",
       kind == IST_MEMORY_KIND_DEVICE ? "device" : "host visible", ull(bytes));
 }
 
-ist_status ist_device::import(const void *p, uint64_t bytes,
-                              ist_driver_memory *out, ist_error *error) {
+void ist_device::driverFree(ist_driver_memory *memory) {
+  if (!memory->bytes)
+    return;
+  logged(0, "free(0x%llx, %llu bytes)", ull(memory->address),
+         ull(memory->bytes));
+  driver->free(device, memory);
+  *memory = {};
+}
+
+ist_status ist_device::import(const void *p, uint64_t bytes, Imported *out,
+                              ist_error *error) {
   IST_RECORD(error);
   ist_import import = {sizeof import, IST_IMPORT_HOST, 0,
                        reinterpret_cast<uint64_t>(p), bytes};
@@ -175,13 +194,73 @@ ist_status ist_device::import(const void *p, uint64_t bytes,
                 "import(%p, %llu bytes)", p, ull(bytes));
 }
 
-void ist_device::free(ist_driver_memory *memory) {
-  if (!memory->bytes)
-    return;
-  logged(0, "free(0x%llx, %llu bytes)", ull(memory->address),
-         ull(memory->bytes));
-  driver->free(device, memory);
-  *memory = {};
+ist_status ist_device::memInfo(uint64_t *available, uint64_t *total,
+                               ist_error *error) {
+  IST_RECORD(error);
+  return logged(driver->mem_info(device, available, total, error),
+                "mem_info()");
+}
+
+ist_status ist_device::callerAlloc(ist_memory kind, uint64_t bytes, void **out,
+                                   ist_error *error) {
+  CallerMemory m = {{}, kind};
+  if (ist_status s =
+          callers.alloc(kind == IST_MEMORY_HOST ? IST_MEMORY_KIND_HOST_VISIBLE
+                                                : IST_MEMORY_KIND_DEVICE,
+                        bytes ? bytes : 1, &m.memory, error))
+    return s;
+  ::pthread_mutex_lock(&callersLock);
+  bool ok = callerMemory.push(m);
+  ::pthread_mutex_unlock(&callersLock);
+  if (!ok) {
+    callers.free(&m.memory);
+    return outOfMemory(error, sizeof m, "an allocation's record");
+  }
+  *out = kind == IST_MEMORY_HOST ? m.memory.host
+                                 : reinterpret_cast<void *>(m.memory.address);
+  return IST_OK;
+}
+
+bool ist_device::callerFree(void *p) {
+  CallerMemory found = {};
+  ::pthread_mutex_lock(&callersLock);
+  for (size_t i = callerMemory.size(); i-- > 0;) {
+    CallerMemory &m = callerMemory[i];
+    void *given = m.kind == IST_MEMORY_HOST
+                      ? m.memory.host
+                      : reinterpret_cast<void *>(m.memory.address);
+    if (given != p)
+      continue;
+    found = m;
+    m = callerMemory.back();
+    callerMemory.pop();
+    break;
+  }
+  ::pthread_mutex_unlock(&callersLock);
+  if (!found.memory.bytes)
+    return false;
+  callers.free(&found.memory);
+  return true;
+}
+
+bool ist_device::hostAddress(const void *host, uint64_t bytes,
+                             uint64_t *address) {
+  if (!callers.bytes())
+    return false;
+  bool found = false;
+  auto p = reinterpret_cast<uintptr_t>(host);
+  ::pthread_mutex_lock(&callersLock);
+  for (const CallerMemory &m : callerMemory) {
+    auto begin = reinterpret_cast<uintptr_t>(m.memory.host);
+    if (!begin || p < begin || bytes > m.memory.bytes ||
+        p - begin > m.memory.bytes - bytes)
+      continue;
+    *address = m.memory.address + (p - begin);
+    found = true;
+    break;
+  }
+  ::pthread_mutex_unlock(&callersLock);
+  return found;
 }
 
 ist_status ist_device::queueCreate(ist_driver_queue **out, ist_error *error) {
@@ -320,11 +399,17 @@ ist_status ist_driver_list(void (*visit)(void *, const char *, uint32_t,
   return IST_OK;
 }
 
-ist_status ist_device_open(const char *name, ist_device **out,
-                           ist_error *error) {
+ist_status ist_device_open(const char *name, const ist_device_options *options,
+                           ist_device **out, ist_error *error) {
   if (!out)
     return fail(error, IST_INVALID_ARGUMENT, "ist_device_open: out is NULL");
-  return ist_device::open(name, out, error);
+  *out = nullptr;
+  ist_device_options known = IST_DEVICE_OPTIONS_INIT;
+  if (options)
+    if (ist_status s =
+            readOptions(options, &known, "ist_device_options", error))
+      return s;
+  return ist_device::open(name, known, out, error);
 }
 
 void ist_device_release(ist_device *device) {
@@ -346,6 +431,56 @@ ist_status ist_device_fact(const ist_device *device, size_t index,
                 index);
   *key = device->description.facts[index].key;
   *value = device->description.facts[index].value;
+  return IST_OK;
+}
+
+ist_status ist_device_alloc(ist_device *device, ist_memory memory,
+                            uint64_t bytes, void **out, ist_error *error) {
+  if (!out || (memory != IST_MEMORY_HOST && memory != IST_MEMORY_DEVICE))
+    return fail(error, IST_INVALID_ARGUMENT,
+                "ist_device_alloc: out is NULL, or no such kind of memory");
+  *out = nullptr;
+  return device->callerAlloc(memory, bytes, out, error);
+}
+
+void ist_device_free(ist_device *device, void *memory) {
+  if (memory)
+    device->callerFree(memory);
+}
+
+ist_status ist_device_copy(ist_device *device, void *to, ist_memory toMemory,
+                           const void *from, ist_memory fromMemory,
+                           uint64_t bytes, ist_error *error) {
+  if (bytes == 0)
+    return IST_OK;
+  if (!to || !from)
+    return fail(error, IST_INVALID_ARGUMENT, "ist_device_copy: %s is NULL",
+                to ? "from" : "to");
+  if (toMemory == IST_MEMORY_HOST && fromMemory == IST_MEMORY_HOST) {
+    std::memcpy(to, from, bytes);
+    return IST_OK;
+  }
+  Transfer transfer;
+  if (ist_status s = transfer.open(device, error))
+    return s;
+  if (toMemory == IST_MEMORY_HOST)
+    return transfer.toHost(to, reinterpret_cast<uint64_t>(from), bytes, error);
+  if (fromMemory == IST_MEMORY_HOST)
+    return transfer.toDevice(reinterpret_cast<uint64_t>(to), from, bytes,
+                             error);
+  return transfer.onDevice(reinterpret_cast<uint64_t>(to),
+                           reinterpret_cast<uint64_t>(from), bytes, error);
+}
+
+ist_status ist_device_memory(ist_device *device, ist_device_memory_info *out,
+                             ist_error *error) {
+  if (!out)
+    return fail(error, IST_INVALID_ARGUMENT, "ist_device_memory: out is NULL");
+  uint64_t available, total;
+  if (ist_status s = device->memInfo(&available, &total, error))
+    return s;
+  const Ledger &l = device->ledger;
+  *out = {available, total, l.used(), l.high(), l.limit};
   return IST_OK;
 }
 }

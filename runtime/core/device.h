@@ -2,21 +2,32 @@
 #ifndef ISTHMUS_RUNTIME_CORE_DEVICE_H
 #define ISTHMUS_RUNTIME_CORE_DEVICE_H
 
-#include "isthmus/driver.h"
-#include "support.h"
+#include "account.h"
+
+namespace isthmus {
+/// Memory of somebody else, made addressable. A type of its own, because to
+/// free it gives nothing back.
+struct Imported : ist_driver_memory {};
+} // namespace isthmus
 
 /// Counted. All calls to the driver go through here, where ISTHMUS_LOG=calls
 /// shows them. Memory released twice, or never given, is ignored.
 struct ist_device {
-  static ist_status open(const char *name, ist_device **out, ist_error *error);
+  static ist_status open(const char *name, const ist_device_options &options,
+                         ist_device **out, ist_error *error);
   void retain() { __atomic_fetch_add(&references, 1, __ATOMIC_RELAXED); }
   void release();
 
+  /// For the runtime's own small needs; whoever keeps more has an Account.
   ist_status alloc(ist_memory_kind kind, uint64_t bytes, ist_driver_memory *out,
-                   ist_error *error);
-  ist_status import(const void *host, uint64_t bytes, ist_driver_memory *out,
+                   ist_error *error) {
+    return own.alloc(kind, bytes, out, error);
+  }
+  void free(ist_driver_memory *memory) { own.free(memory); }
+  ist_status import(const void *host, uint64_t bytes, isthmus::Imported *out,
                     ist_error *error);
-  void free(ist_driver_memory *memory);
+  void free(isthmus::Imported *memory) { driverFree(memory); }
+  ist_status memInfo(uint64_t *available, uint64_t *total, ist_error *error);
   ist_status queueCreate(ist_driver_queue **out, ist_error *error);
   void queueDestroy(ist_driver_queue *queue);
   ist_status copy(ist_driver_queue *queue, uint64_t to, uint64_t from,
@@ -44,8 +55,21 @@ struct ist_device {
   const ist_driver *driver = nullptr;
   ist_description description = {};
   char name[64] = "";
+  isthmus::Ledger ledger;
+
+  /// For the caller: ist_device_alloc and ist_device_free.
+  ist_status callerAlloc(ist_memory memory, uint64_t bytes, void **out,
+                         ist_error *error);
+  bool callerFree(void *memory);
+  /// Whether host memory lies in an allocation of ist_device_alloc, and where
+  /// that is on the device.
+  bool hostAddress(const void *host, uint64_t bytes, uint64_t *address);
 
 private:
+  friend class isthmus::Account;
+  ist_status driverAlloc(ist_memory_kind kind, uint64_t bytes,
+                         ist_driver_memory *out, ist_error *error);
+  void driverFree(ist_driver_memory *memory);
   __attribute__((format(printf, 3, 4))) ist_status logged(int status,
                                                           const char *format,
                                                           ...);
@@ -53,6 +77,13 @@ private:
   ist_driver_device *device = nullptr;
   int references = 1;
   bool logCalls = false;
+  isthmus::Account own, callers;
+  struct CallerMemory {
+    ist_driver_memory memory;
+    ist_memory kind;
+  };
+  pthread_mutex_t callersLock = PTHREAD_MUTEX_INITIALIZER;
+  isthmus::Array<CallerMemory> callerMemory; // of callersLock
 };
 
 namespace isthmus {

@@ -13,8 +13,11 @@ ist_program::~ist_program() {
   if (device) {
     for (ist_driver_memory &m : derived)
       device->free(&m);
-    for (ist_driver_memory &m : weights)
-      device->free(&m);
+    for (uint32_t i = 0; i < mapped.size(); ++i)
+      if (mapped[i].bytes)
+        device->free(&mapped[i]);
+      else
+        device->free(&weights[i]);
     device->moduleUnload(module);
     device->release();
   }
@@ -206,7 +209,7 @@ ist_status ist_program::loadCode(ist_error *error) {
 ist_status ist_program::loadWeights(ist_error *error) {
   uint32_t n = count(manifest->weights());
   Array<uint8_t> used;
-  if (!weights.resize(n) || !used.resize(n))
+  if (!weights.resize(n) || !mapped.resize(n) || !used.resize(n))
     return outOfMemory(error, n * sizeof(ist_driver_memory), "weights");
   for (uint32_t f = 0; f < functionCount(); ++f)
     for (const fb::Instr *i : *function(f)->code())
@@ -225,7 +228,8 @@ ist_status ist_program::loadWeights(ist_error *error) {
     // In place where it is aligned and the device takes it, else in a copy.
     ist_status s = IST_UNAVAILABLE;
     if (reinterpret_cast<uintptr_t>(p) % kAlignment == 0)
-      s = device->import(p, w.bytes(), &weights[i], error);
+      s = device->import(p, w.bytes(), &mapped[i], error);
+    weights[i] = mapped[i];
     if (s == IST_UNAVAILABLE) {
       s = open ? IST_OK : transfer.open(device, error);
       open = true;

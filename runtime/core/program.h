@@ -35,6 +35,7 @@ struct ist_program {
   ist_driver_module *module = nullptr;
   isthmus::Array<const ist_driver_kernel *> kernels;
   isthmus::Array<ist_driver_memory> weights; // no bytes: not used here
+  isthmus::Array<isthmus::Imported> mapped;  // those that lie in the artifact
   isthmus::Array<ist_driver_memory> derived;
   isthmus::Array<uint64_t> derivedSizes;
   isthmus::Array<uint8_t> derivedMade;

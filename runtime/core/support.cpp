@@ -23,6 +23,26 @@ ist_status isthmus::fail(ist_error *error, ist_status code, const char *format,
   return code;
 }
 
+ist_status isthmus::readStruct(const void *given, void *known, size_t size,
+                               const char *type, ist_error *error) {
+  size_t has;
+  std::memcpy(&has, given, sizeof has);
+  const char *p = static_cast<const char *>(given);
+  if (has < sizeof has)
+    return fail(error, IST_INVALID_ARGUMENT,
+                "%s: struct_size is %zu; begin with the _INIT value", type,
+                has);
+  for (size_t i = size; i < has; ++i)
+    if (p[i])
+      return fail(error, IST_UNIMPLEMENTED,
+                  "%s: a member at byte %zu is not known to this runtime, "
+                  "version %s; use a newer one",
+                  type, i, ist_version());
+  std::memcpy(static_cast<char *>(known) + sizeof has, p + sizeof has,
+              (has < size ? has : size) - sizeof has);
+  return IST_OK;
+}
+
 uint64_t isthmus::nowNs() {
   timespec t;
   ::clock_gettime(CLOCK_MONOTONIC, &t);

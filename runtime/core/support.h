@@ -106,6 +106,17 @@ inline uint64_t alignUp(uint64_t v, uint64_t alignment) {
 bool tensorBytes(ist_dtype dtype, const int64_t *dims, int32_t rank,
                  uint64_t *bytes);
 
+/// Copies what a caller, older or newer than this library, filled of an options
+/// struct over its defaults in `known`. UNIMPLEMENTED: what it says goes
+/// beyond.
+ist_status readStruct(const void *given, void *known, size_t size,
+                      const char *type, ist_error *error);
+template <typename T>
+ist_status readOptions(const T *given, T *known, const char *type,
+                       ist_error *error) {
+  return readStruct(given, known, sizeof(T), type, error);
+}
+
 /// Monotonic.
 uint64_t nowNs();
 

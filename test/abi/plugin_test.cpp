@@ -76,10 +76,19 @@ TEST(Plugin, OneOfVersion1RunsAProgram) {
   ASSERT_EQ(loadError("good/v1.so", IST_OK), "") << "once more is no clash";
   ist_error error;
   ist_device *d = nullptr;
-  ASSERT_EQ(ist_device_open("abi:1", &d, &error), IST_OK) << error.message;
+  ASSERT_EQ(ist_device_open("abi:1", nullptr, &d, &error), IST_OK)
+      << error.message;
   Device device(d);
   EXPECT_STREQ(ist_device_name(d), "abi:1");
-  EXPECT_EQ(ist_device_open("abi:2", &d, &error), IST_NOT_FOUND);
+  // In the caller's own context, which is the driver's business.
+  int context = 0;
+  ist_device_options options = IST_DEVICE_OPTIONS_INIT;
+  options.native_kind = "abi.context";
+  options.native = &context;
+  ASSERT_EQ(ist_device_open("abi", &options, &d, &error), IST_OK);
+  ist_device_release(d);
+  EXPECT_EQ(context, 1);
+  EXPECT_EQ(ist_device_open("abi:2", nullptr, &d, &error), IST_NOT_FOUND);
   std::string bytes = addScaleFor("abi");
   ist_program *p = nullptr;
   ASSERT_EQ(ist_program_load_memory(bytes.data(), bytes.size(), device.get(),
@@ -98,7 +107,8 @@ TEST(Plugin, ALargerTableIsUsedAsFarAsItIsKnown) {
   ASSERT_EQ(loadError("good/larger.so", IST_OK), "");
   ist_error error;
   ist_device *d = nullptr;
-  ASSERT_EQ(ist_device_open("abi2:0", &d, &error), IST_OK) << error.message;
+  ASSERT_EQ(ist_device_open("abi2:0", nullptr, &d, &error), IST_OK)
+      << error.message;
   ist_device_release(d);
 }
 
@@ -155,7 +165,7 @@ TEST(Plugin, AnAbsentLibraryIsTold) {
       return seen.drivers.at(1);
     ist_error error;
     ist_device *d = nullptr;
-    if (ist_device_open("abi", &d, &error) != IST_UNAVAILABLE)
+    if (ist_device_open("abi", nullptr, &d, &error) != IST_UNAVAILABLE)
       return "it can be opened";
     return "";
   });
@@ -166,7 +176,7 @@ TEST(Plugin, OpeningABuiltInDeviceLoadsNone) {
     ::setenv("ISTHMUS_PLUGIN_PATH", (plugins + "/good/v1.so").c_str(), 1);
     ist_error error;
     ist_device *d = nullptr;
-    if (ist_device_open("cpu", &d, &error))
+    if (ist_device_open("cpu", nullptr, &d, &error))
       return error.message;
     ist_device_release(d);
     std::ifstream maps("/proc/self/maps");
@@ -174,7 +184,7 @@ TEST(Plugin, OpeningABuiltInDeviceLoadsNone) {
       if (line.find("good/v1.so") != std::string::npos)
         return line;
     // But one whose driver is not known yet does.
-    if (ist_device_open("abi:0", &d, &error))
+    if (ist_device_open("abi:0", nullptr, &d, &error))
       return error.message;
     ist_device_release(d);
     return "";

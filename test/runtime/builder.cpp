@@ -287,7 +287,8 @@ ist_device *test::device() {
   static Device d = [] {
     ist_device *d = nullptr;
     ist_error error;
-    EXPECT_EQ(ist_device_open("cpu", &d, &error), IST_OK) << error.message;
+    EXPECT_EQ(ist_device_open("cpu", nullptr, &d, &error), IST_OK)
+        << error.message;
     return Device(d);
   }();
   return d.get();

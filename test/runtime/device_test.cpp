@@ -26,16 +26,17 @@ TEST(Device, ListAndOpen) {
   EXPECT_EQ(names, std::vector<std::string>{"cpu"});
   ist_device *d = nullptr;
   for (const char *good : {"cpu", "cpu:0"}) {
-    ASSERT_EQ(ist_device_open(good, &d, &error), IST_OK);
+    ASSERT_EQ(ist_device_open(good, nullptr, &d, &error), IST_OK);
     ist_device_release(d);
   }
-  EXPECT_EQ(ist_device_open("cpu:1", &d, &error), IST_NOT_FOUND);
-  EXPECT_EQ(ist_device_open("cuda:0", &d, &error), IST_NOT_FOUND);
+  EXPECT_EQ(ist_device_open("cpu:1", nullptr, &d, &error), IST_NOT_FOUND);
+  EXPECT_EQ(ist_device_open("cuda:0", nullptr, &d, &error), IST_NOT_FOUND);
   EXPECT_NE(std::string(error.message).find("cpu"), std::string::npos);
-  EXPECT_EQ(ist_device_open("cpu:x", &d, &error), IST_INVALID_ARGUMENT);
+  EXPECT_EQ(ist_device_open("cpu:x", nullptr, &d, &error),
+            IST_INVALID_ARGUMENT);
   EXPECT_EQ(d, nullptr);
   ::setenv("ISTHMUS_DEVICE", "nothing", 1);
-  EXPECT_EQ(ist_device_open(nullptr, &d, &error), IST_NOT_FOUND);
+  EXPECT_EQ(ist_device_open(nullptr, nullptr, &d, &error), IST_NOT_FOUND);
   ::unsetenv("ISTHMUS_DEVICE");
 }
 

@@ -112,8 +112,8 @@ bool Model::load(const std::string &path, const std::string &deviceName,
   ist_error error = {};
   if (!inspect) {
     ist_device *d = nullptr;
-    if (ist_device_open(deviceName.empty() ? nullptr : deviceName.c_str(), &d,
-                        &error))
+    if (ist_device_open(deviceName.empty() ? nullptr : deviceName.c_str(),
+                        nullptr, &d, &error))
       return failed(failure, error);
     device.reset(d);
   }
