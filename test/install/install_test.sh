@@ -12,3 +12,5 @@ cmake --build "$work/build" >/dev/null
 for tool in ist-run ist-info ist-bench; do
   "$work/root/bin/$tool" --help >/dev/null
 done
+"$work/root/bin/ist-cts" --device=cpu --level=1
+"$work/root/bin/ist-cts" --plugin="$work/root/lib/isthmus/libisthmus-driver-sim.so" --device=sim --level=3

@@ -306,6 +306,10 @@ int moduleLoad(ist_driver_device *, const void *code, size_t size,
                ist_error *error) {
   if (!ist_tail_is_zero(options, sizeof *options))
     return unknown("module's options", error);
+  if (std::strcmp(options->format, "elf") != 0)
+    return fail(error, IST_UNAVAILABLE,
+                "the cpu driver runs code in the format elf, not %.64s",
+                options->format);
   ist_driver_module *m = make<ist_driver_module>();
   if (!m)
     return outOfMemory(error, sizeof *m, "a module");

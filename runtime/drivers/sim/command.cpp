@@ -61,11 +61,14 @@ ist_status Command::hold(ist_driver_device &device, uint64_t address,
   if (write && b->readOnly)
     return device.breach(error, "%s writes to 0x%llx, imported as read-only",
                          what, ull(address));
+  if (out)
+    *out = b;
+  for (const Block *other : held)
+    if (other == b)
+      return IST_OK;
   if (!held.push(b))
     return outOfMemory(error, sizeof b, "a command");
   ++b->pending;
-  if (out)
-    *out = b;
   return IST_OK;
 }
 
