@@ -45,7 +45,7 @@ LogicalResult WeightOp::verify() {
   return success();
 }
 
-static LogicalResult verifySizes(Operation *op, ValueRange sizes,
+static LogicalResult verifySizeCount(Operation *op, ValueRange sizes,
                                  TypeRange results) {
   int64_t dynamic = 0;
   for (Type type : results)
@@ -65,7 +65,7 @@ LogicalResult ReshapeOp::verify() {
       from.getNumElements() != to.getNumElements())
     return emitOpError("has ") << from.getNumElements() << " elements and "
                                << to.getNumElements() << " in its result";
-  return verifySizes(*this, getSizes(), getResult().getType());
+  return verifySizeCount(*this, getSizes(), getResult().getType());
 }
 
 OpFoldResult ReshapeOp::fold(FoldAdaptor) {
@@ -104,7 +104,7 @@ LogicalResult ConvOp::verify() {
     return emitOpError("input has ")
            << x.getDimSize(1) << " channels, the filter takes "
            << w.getDimSize(1) * group;
-  return verifySizes(*this, getSizes(), y);
+  return verifySizeCount(*this, getSizes(), y);
 }
 
 ValueRange ParallelOp::getSizesOf(unsigned i) {
@@ -117,7 +117,7 @@ ValueRange ParallelOp::getSizesOf(unsigned i) {
 }
 
 LogicalResult ParallelOp::verify() {
-  if (failed(verifySizes(*this, getSizes(), getResultTypes())))
+  if (failed(verifySizeCount(*this, getSizes(), getResultTypes())))
     return failure();
   SmallVector<Type> want(getSpace().size(), IndexType::get(getContext()));
   auto memrefOf = [](Type type) {
@@ -202,6 +202,10 @@ FailureOr<SmallVector<OpFoldResult>> isthmus::graph::getSizes(Value tensor) {
   if (auto generic = dyn_cast<linalg::LinalgOp>(op))
     return getSizes(
         generic.getDpsInits()[cast<OpResult>(tensor).getResultNumber()]);
+  if (auto insert = dyn_cast<tensor::InsertSliceOp>(op))
+    return getSizes(insert.getDest());
+  if (auto extract = dyn_cast<tensor::ExtractSliceOp>(op))
+    return extract.getMixedSizes();
   if (auto reshape = dyn_cast<ReshapeOp>(op))
     return mixSizes(type, reshape.getSizes());
   if (auto conv = dyn_cast<ConvOp>(op))
@@ -210,4 +214,73 @@ FailureOr<SmallVector<OpFoldResult>> isthmus::graph::getSizes(Value tensor) {
     return mixSizes(
         type, parallel.getSizesOf(cast<OpResult>(tensor).getResultNumber()));
   return failure();
+}
+
+SmallVector<Block *> isthmus::graph::hostBlocks(func::FuncOp func) {
+  SmallVector<Block *> blocks = {&func.getBody().front()};
+  for (size_t i = 0; i < blocks.size(); ++i)
+    for (Operation &op : *blocks[i])
+      if (isa<scf::SCFDialect>(op.getDialect()))
+        for (Region &region : op.getRegions())
+          for (Block &block : region)
+            blocks.push_back(&block);
+  return blocks;
+}
+
+/// All of every dim but the first, without strides: one piece of memory.
+static bool isRows(OffsetSizeAndStrideOpInterface slice, Value whole) {
+  auto sizes = getSizes(whole);
+  if (failed(sizes) || sizes->empty())
+    return false;
+  for (size_t i = 0; i < sizes->size(); ++i) {
+    if (getConstantIntValue(slice.getMixedStrides()[i]) != 1)
+      return false;
+    if (i &&
+        (getConstantIntValue(slice.getMixedOffsets()[i]) != 0 ||
+         !isEqualConstantIntOrValue(slice.getMixedSizes()[i], (*sizes)[i])))
+      return false;
+  }
+  return true;
+}
+
+static LogicalResult verifyHostOp(Operation *op) {
+  if (auto insert = dyn_cast<tensor::InsertSliceOp>(op))
+    if (insert.getSourceType().getRank() != insert.getType().getRank() ||
+        !isRows(insert, insert.getDest()))
+      return op->emitOpError("inserts something else than rows of dim 0");
+  if (auto extract = dyn_cast<tensor::ExtractSliceOp>(op))
+    if (extract.getSourceType().getRank() != extract.getType().getRank() ||
+        !isRows(extract, extract.getSource()))
+      return op->emitOpError("extracts something else than rows of dim 0");
+  // Tensors on their way into and out of regions are only passed on.
+  if (isa<ReshapeOp>(op) || isa<scf::SCFDialect>(op->getDialect()))
+    return success();
+  WalkResult result = op->walk([&](Operation *inner) {
+    for (Value v : inner->getOperands())
+      if (isa<RankedTensorType>(v.getType()) &&
+          !op->isAncestor(v.getParentRegion()->getParentOp()) &&
+          failed(getSizes(v))) {
+        inner->emitOpError("uses a tensor of unknown sizes; graph.reshape "
+                           "names them");
+        return WalkResult::interrupt();
+      }
+    return WalkResult::advance();
+  });
+  return failure(result.wasInterrupted());
+}
+
+LogicalResult isthmus::graph::verifySizes(ModuleOp module) {
+  for (auto func : module.getOps<func::FuncOp>()) {
+    WalkResult dims = func.walk([](tensor::DimOp dim) {
+      dim.emitOpError("asks a tensor for its size; sizes are values here");
+      return WalkResult::interrupt();
+    });
+    if (dims.wasInterrupted())
+      return failure();
+    for (Block *block : hostBlocks(func))
+      for (Operation &op : *block)
+        if (failed(verifyHostOp(&op)))
+          return failure();
+  }
+  return success();
 }

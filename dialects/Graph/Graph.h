@@ -8,6 +8,7 @@
 #define ISTHMUS_DIALECTS_GRAPH_GRAPH_H
 
 #include "mlir/Bytecode/BytecodeOpInterface.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinTypes.h"
 #include "mlir/IR/Dialect.h"
 #include "mlir/IR/OpDefinition.h"
@@ -41,6 +42,16 @@ inline constexpr llvm::StringLiteral kDimsAttr = "graph.dims";
 /// an op that is not allowed in a graph function.
 mlir::FailureOr<llvm::SmallVector<mlir::OpFoldResult>>
 getSizes(mlir::Value tensor);
+
+/// The blocks of a function that the host runs: its body and those of scf
+/// operations, outer ones first.
+llvm::SmallVector<mlir::Block *> hostBlocks(mlir::func::FuncOp func);
+
+/// Checks what all transforms rely on: no tensor is asked for its dims, and the
+/// sizes of every tensor that is computed with are known. A dynamic result or
+/// argument of an scf operation has none: it goes through a graph.reshape to
+/// the same type, whose operands they are. Slices are whole rows of dim 0.
+mlir::LogicalResult verifySizes(mlir::ModuleOp module);
 
 } // namespace isthmus::graph
 

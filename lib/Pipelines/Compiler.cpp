@@ -8,6 +8,7 @@
 
 #include "dialects/Graph/Graph.h"
 #include "dialects/Graph/Transforms/Fuse.h"
+#include "dialects/Graph/Transforms/Hoist.h"
 #include "dialects/Graph/Transforms/Layout.h"
 #include "dialects/Graph/Transforms/Outline.h"
 #include "dialects/Hal/Hal.h"
@@ -232,6 +233,7 @@ bool Compilation::compileVariant(const Target &target, const TargetInfo &info,
   // Layouts first: packing weights is work for `init`.
   if (options.fuse && failed(graph::chooseLayouts(m, info)))
     return false;
+  graph::hoistInvariants(m);
   if (failed(graph::hoistInit(m)))
     return false;
   if (options.fuse && failed(graph::fuseElementwise(m)))
@@ -293,6 +295,10 @@ bool Compilation::compileVariant(const Target &target, const TargetInfo &info,
   auto program = writeProgram(m, info, facts, weights);
   if (failed(program))
     return false;
+  if (options.stage == Stage::program) {
+    printProgram(**program, out);
+    return true;
+  }
   std::string error;
   auto code = target.link(objects, info, error);
   if (failed(code))
@@ -384,6 +390,8 @@ bool Compilation::write(fb::ManifestT &manifest,
 
 bool Compilation::run() {
   if (!import())
+    return false;
+  if (failed(graph::verifySizes(*module)))
     return false;
   PassManager clean(&context);
   clean.addPass(createCSEPass());

@@ -17,7 +17,7 @@
 namespace isthmus {
 
 /// The stages after which `--emit` can stop, in order.
-enum class Stage { graph, kernel, tiled, lanes, artifact };
+enum class Stage { graph, kernel, tiled, lanes, program, artifact };
 
 struct CompileOptions {
   std::string input;

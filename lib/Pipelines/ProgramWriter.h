@@ -12,6 +12,7 @@
 #include "lib/Artifact/program_generated.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/StringMap.h"
+#include "llvm/Support/raw_ostream.h"
 
 namespace isthmus {
 
@@ -47,6 +48,9 @@ struct KernelFacts {
 mlir::FailureOr<std::unique_ptr<fb::ProgramT>>
 writeProgram(mlir::ModuleOp module, const TargetInfo &info,
              const llvm::StringMap<KernelFacts> &facts, WeightTable &weights);
+
+/// The program's commands as text, for people and tests.
+void printProgram(const fb::ProgramT &program, llvm::raw_ostream &out);
 
 /// The model's nodes that a location names, in order.
 std::vector<std::string> nodesOf(mlir::Location loc);

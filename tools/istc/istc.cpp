@@ -110,8 +110,10 @@ int main(int argc, char **argv) {
   app.add_option("--target", options.targets,
                  "vendor:arch, repeatable; cpu:native by default");
   app.add_option("--shape", shapes, "name:min..max or name:size, repeatable");
-  app.add_option("--emit", emit, "graph, kernel, tiled, lanes or artifact")
-      ->check(CLI::IsMember({"graph", "kernel", "tiled", "lanes", "artifact"}));
+  app.add_option("--emit", emit,
+                 "graph, kernel, tiled, lanes, program or artifact")
+      ->check(CLI::IsMember(
+          {"graph", "kernel", "tiled", "lanes", "program", "artifact"}));
   app.add_option("-j,--jobs", options.jobs, "threads; all cores by default");
   app.add_option("-O", level, "0: no fusion, 2: all (default)");
   app.add_option("--dump-dir", options.dumpDir, "write every stage there");
@@ -162,11 +164,12 @@ int main(int argc, char **argv) {
                 << " is not name:size or name:min..max\n";
       return 1;
     }
-  options.stage = emit == "graph"    ? Stage::graph
-                  : emit == "kernel" ? Stage::kernel
-                  : emit == "tiled"  ? Stage::tiled
-                  : emit == "lanes"  ? Stage::lanes
-                                     : Stage::artifact;
+  options.stage = emit == "graph"     ? Stage::graph
+                  : emit == "kernel"  ? Stage::kernel
+                  : emit == "tiled"   ? Stage::tiled
+                  : emit == "lanes"   ? Stage::lanes
+                  : emit == "program" ? Stage::program
+                                      : Stage::artifact;
   if (!batch.empty())
     return runBatch(batch, options);
   if (options.input.empty()) {

@@ -42,7 +42,9 @@ static bool shouldFuse(OpOperand *use) {
   auto consumer = dyn_cast<linalg::GenericOp>(use->getOwner());
   if (!producer || !consumer || isContraction(consumer))
     return false;
-  if (producer->getNumResults() != 1)
+  // A loop's body would compute again what stands before the loop.
+  if (producer->getNumResults() != 1 ||
+      producer->getBlock() != consumer->getBlock())
     return false;
   // One reader: nothing is computed twice, unless each element is read by many
   // points of the consumer.

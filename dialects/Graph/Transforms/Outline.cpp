@@ -15,6 +15,7 @@
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
@@ -55,10 +56,18 @@ static bool isCloned(Value v) {
   return isa<arith::ArithDialect>(op->getDialect());
 }
 
-static bool isKernelOp(Operation *op) {
+bool graph::isKernelOp(Operation *op) {
   if (isa<linalg::FillOp>(op))
     return !isInitFill(op);
   return isa<linalg::LinalgOp, graph::ConvOp, graph::ParallelOp>(op);
+}
+
+/// Cloned and replaced producers are left without users.
+void graph::eraseDead(func::FuncOp func) {
+  for (Block *block : llvm::reverse(hostBlocks(func)))
+    for (Operation &op : llvm::make_early_inc_range(llvm::reverse(*block)))
+      if (isOpTriviallyDead(&op))
+        op.erase();
 }
 
 namespace {
@@ -69,67 +78,36 @@ public:
       : module(module), epilogues(epilogues) {}
 
   LogicalResult run(func::FuncOp func) {
+    SmallVector<Block *> blocks = graph::hostBlocks(func);
     // Sizes first: they are read off ops that outlining replaces.
-    for (Operation &op : func.getBody().front())
-      for (Value v : op.getResults())
-        if (isa<RankedTensorType>(v.getType()))
-          if (failed(remember(v)))
-            return op.emitError("has a result whose sizes are not known");
-    for (BlockArgument arg : func.getArguments())
-      if (isa<RankedTensorType>(arg.getType()) && failed(remember(arg)))
-        return func.emitError("argument ")
-               << arg.getArgNumber() << " has no graph.dims";
-    SmallVector<Operation *> done;
-    llvm::DenseSet<Operation *> taken;
-    SmallVector<SmallVector<Operation *>> groups;
-    for (Operation &op : func.getBody().front()) {
-      if (!isKernelOp(&op) || taken.contains(&op))
-        continue;
-      groups.push_back({&op});
-      if (epilogues)
-        if (linalg::GenericOp epilogue = graph::findEpilogue(&op))
-          if (taken.insert(epilogue).second)
-            groups.back().push_back(epilogue);
+    for (Block *block : blocks) {
+      for (BlockArgument arg : block->getArguments())
+        remember(arg);
+      for (Operation &op : *block)
+        for (Value v : op.getResults())
+          remember(v);
     }
     references.clear();
-    bool compare = func->hasAttr(kCompareAttr);
-    for (ArrayRef<Operation *> group : groups) {
-      SmallVector<Operation *> again;
-      if (compare)
-        again = cloneBehind(group);
-      auto launch = outline(group, /*reference=*/false);
-      if (failed(launch))
+    for (Block *block : blocks)
+      if (failed(
+              run(*block, block == blocks[0] && func->hasAttr(kCompareAttr))))
         return failure();
-      done.append(group.begin(), group.end());
-      FailureOr<hal::LaunchOp> last = failure();
-      for (Operation *part : again) {
-        if (failed(last = outline(part, /*reference=*/true)))
-          return failure();
-        done.push_back(part);
-      }
-      if (compare)
-        references.push_back({*launch, *last});
-    }
-    // An anchor may stand before ops that its epilogue's kernel reads.
-    for (Operation *op : done)
-      op->dropAllUses();
-    for (Operation *op : done)
-      op->erase();
-    if (compare)
+    if (func->hasAttr(kCompareAttr))
       returnReferences(func);
     return success();
   }
 
 private:
-  LogicalResult remember(Value v) {
-    auto found = graph::getSizes(v);
-    if (failed(found)) {
-      if (auto derived = v.getDefiningOp<hal::DerivedOp>())
-        return success();
-      return failure();
-    }
-    sizes[v] = *found;
-    return success();
+  /// With `compare`, each launch gets its reference behind it.
+  LogicalResult run(Block &block, bool compare);
+
+  /// Values without known sizes have no kernel among their users, see
+  /// graph::verifySizes.
+  void remember(Value v) {
+    if (!isa<RankedTensorType>(v.getType()))
+      return;
+    if (auto found = graph::getSizes(v); succeeded(found))
+      sizes[v] = *found;
   }
 
   SmallVector<OpFoldResult> sizesOf(Value v) {
@@ -161,6 +139,44 @@ private:
 };
 
 } // namespace
+
+LogicalResult Outliner::run(Block &block, bool compare) {
+  SmallVector<Operation *> done;
+  llvm::DenseSet<Operation *> taken;
+  SmallVector<SmallVector<Operation *>> groups;
+  for (Operation &op : block) {
+    if (!graph::isKernelOp(&op) || taken.contains(&op))
+      continue;
+    groups.push_back({&op});
+    if (epilogues)
+      if (linalg::GenericOp epilogue = graph::findEpilogue(&op))
+        if (taken.insert(epilogue).second)
+          groups.back().push_back(epilogue);
+  }
+  for (ArrayRef<Operation *> group : groups) {
+    SmallVector<Operation *> again;
+    if (compare)
+      again = cloneBehind(group);
+    auto launch = outline(group, /*reference=*/false);
+    if (failed(launch))
+      return failure();
+    done.append(group.begin(), group.end());
+    FailureOr<hal::LaunchOp> last = failure();
+    for (Operation *part : again) {
+      if (failed(last = outline(part, /*reference=*/true)))
+        return failure();
+      done.push_back(part);
+    }
+    if (compare)
+      references.push_back({*launch, *last});
+  }
+  // An anchor may stand before ops that its epilogue's kernel reads.
+  for (Operation *op : done)
+    op->dropAllUses();
+  for (Operation *op : done)
+    op->erase();
+  return success();
+}
 
 void Outliner::collectValue(Value v, ArrayRef<Operation *> group) {
   for (Operation *op : group)
@@ -245,6 +261,17 @@ static std::string labelOf(Operation *op) {
   return op->getName().stripDialect().str();
 }
 
+/// Memory of ours starts at a multiple of 64 bytes. Callers' is aligned as its
+/// elements are, and so are rows of a tensor; loops and branches may pass on
+/// either.
+static bool isAligned(Value v) {
+  while (auto reshape = v.getDefiningOp<graph::ReshapeOp>())
+    v = reshape.getSource();
+  Operation *op = v.getDefiningOp();
+  return op && !isa<tensor::ExtractSliceOp>(op) &&
+         !isa<scf::SCFDialect>(op->getDialect());
+}
+
 kernel::FuncOp Outliner::uniqueKernel(kernel::FuncOp candidate,
                                       StringRef label) {
   std::string text;
@@ -312,11 +339,7 @@ FailureOr<hal::LaunchOp> Outliner::outline(ArrayRef<Operation *> group,
   SmallVector<kernel::Binding> bindings;
   for (Value v : operands) {
     kernel::Binding binding = bindingOf(v, kernel::Access::in);
-    // Callers' memory is aligned as its elements are; ours to 64 bytes.
-    Value root = v;
-    while (auto reshape = root.getDefiningOp<graph::ReshapeOp>())
-      root = reshape.getSource();
-    if (isa<BlockArgument>(root))
+    if (!isAligned(v))
       binding.align = 0;
     bindings.push_back(binding);
   }
@@ -401,92 +424,7 @@ LogicalResult graph::outlineKernels(ModuleOp module, bool epilogues) {
   for (auto func : llvm::to_vector(module.getOps<func::FuncOp>()))
     if (failed(outliner.run(func)))
       return failure();
-  // Cloned producers are left without users.
   for (auto func : module.getOps<func::FuncOp>())
-    for (Operation &op :
-         llvm::make_early_inc_range(llvm::reverse(func.getBody().front())))
-      if (isOpTriviallyDead(&op))
-        op.erase();
-  return success();
-}
-
-//===----------------------------------------------------------------------===//
-// init
-//===----------------------------------------------------------------------===//
-
-LogicalResult graph::hoistInit(ModuleOp module) {
-  auto main = module.lookupSymbol<func::FuncOp>("main");
-  if (!main)
-    return module.emitError("has no function @main");
-  Block &body = main.getBody().front();
-  llvm::SetVector<Operation *> constant;
-  bool work = false;
-  auto known = [&](Value v) {
-    Operation *op = v.getDefiningOp();
-    return op && constant.contains(op);
-  };
-  for (Operation &op : body) {
-    if (op.hasTrait<OpTrait::IsTerminator>() || isa<graph::ReadOp>(op) ||
-        !isMemoryEffectFree(&op))
-      continue;
-    bool all = true;
-    op.walk([&](Operation *inner) {
-      for (Value v : inner->getOperands())
-        if (!op.isAncestor(v.getParentRegion()->getParentOp()))
-          all &= known(v);
-    });
-    if (llvm::any_of(op.getResultTypes(), [](Type type) {
-          auto tensor = dyn_cast<RankedTensorType>(type);
-          return tensor && !tensor.hasStaticShape();
-        }))
-      all = false;
-    if (all) {
-      constant.insert(&op);
-      work |= isKernelOp(&op);
-    }
-  }
-  if (!work)
-    return success();
-
-  // What @main still uses of the constant ops' kernels is derived. Reshapes
-  // cost nothing and stay.
-  std::function<bool(Value)> usedByMain = [&](Value v) {
-    return llvm::any_of(v.getUsers(), [&](Operation *user) {
-      while (user->getBlock() != &body)
-        user = user->getParentOp();
-      if (!constant.contains(user))
-        return true;
-      return isa<graph::ReshapeOp>(user) && usedByMain(user->getResult(0));
-    });
-  };
-  SmallVector<Value> derived;
-  for (Operation *op : constant)
-    if (isKernelOp(op))
-      for (Value v : op->getResults())
-        if (usedByMain(v))
-          derived.push_back(v);
-  if (derived.empty())
-    return success();
-  OpBuilder b(main);
-  auto init = func::FuncOp::create(
-      b, main.getLoc(), "init",
-      b.getFunctionType({}, SmallVector<Type>(ValueRange(derived).getTypes())));
-  b.setInsertionPointToStart(init.addEntryBlock());
-  IRMapping map;
-  for (Operation *op : constant)
-    b.clone(*op, map);
-  SmallVector<Value> returned;
-  for (Value v : derived)
-    returned.push_back(map.lookup(v));
-  func::ReturnOp::create(b, main.getLoc(), returned);
-  for (auto [i, v] : llvm::enumerate(derived)) {
-    b.setInsertionPointAfterValue(v);
-    v.replaceAllUsesWith(hal::DerivedOp::create(b, v.getLoc(), v.getType(), i));
-  }
-  for (func::FuncOp func : {main, init})
-    for (Operation &op :
-         llvm::make_early_inc_range(llvm::reverse(func.getBody().front())))
-      if (isOpTriviallyDead(&op))
-        op.erase();
+    eraseDead(func);
   return success();
 }
