@@ -214,15 +214,6 @@ TEST_F(CodeObjects, CutShortAndFlipped) {
   flipAll(p->p_offset, p->p_offset + p->p_filesz);
 }
 
-TEST(ThreadPool, LimitFromTheEnvironment) {
-  ::setenv("ISTHMUS_THREADS", "3", 1);
-  EXPECT_EQ(cpu::threadLimit(), 3u);
-  ::setenv("ISTHMUS_THREADS", "0", 1);
-  EXPECT_GE(cpu::threadLimit(), 1u);
-  ::unsetenv("ISTHMUS_THREADS");
-  EXPECT_GE(cpu::threadLimit(), 1u);
-}
-
 void count(const uint64_t *args, uint64_t begin, uint64_t end) {
   auto *marks = reinterpret_cast<uint8_t *>(args[0]);
   for (uint64_t i = begin; i < end; ++i)

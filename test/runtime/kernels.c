@@ -5,8 +5,7 @@ typedef unsigned int uint32_t;
 typedef long int64_t;
 #define KERNEL(name)                                                           \
   void name(const uint64_t *args, uint64_t begin, uint64_t end)
-#define EACH(i, n)                                                             \
-  for (uint64_t i = begin * 64; i < end * 64 && i < (n); ++i)
+#define EACH(i, n) for (uint64_t i = begin * 64; i < end * 64 && i < (n); ++i)
 
 // y = a + b: a, b, y, n; 64 elements a workgroup
 KERNEL(add_f32) {
@@ -80,4 +79,13 @@ KERNEL(slow) {
 KERNEL(trap) {
   if (begin < end)
     __builtin_trap();
+}
+
+// Where each workgroup's stack is, after so many rounds of work: y, rounds
+KERNEL(where) {
+  for (uint64_t i = begin; i < end; ++i) {
+    for (volatile uint64_t k = 0; k < args[1]; ++k)
+      ;
+    ((uint64_t *)args[0])[i] = (uint64_t)__builtin_frame_address(0);
+  }
 }

@@ -5,6 +5,7 @@
 // submit only raises the semaphore. Launches are spread over a thread pool.
 //
 //===----------------------------------------------------------------------===//
+#include "cgroup.h"
 #include "code_object.h"
 #include "facts.h"
 #include "support.h"
@@ -39,8 +40,8 @@ struct ist_driver_kernel {
   Entry entry;
   const char *name; // owned
   ist_driver_kernel *next;
-  /// Measured time of one workgroup in 1/1024 ns, an average that forgets;
-  /// 0: not known yet. Atomic. Decides who runs a launch, never its result.
+  /// Measured time of one workgroup in 1/1024 ns; 0: not known
+  /// yet. Atomic. Decides who runs a launch, never its result.
   uint64_t cost;
 };
 
@@ -63,6 +64,13 @@ int memInfo(ist_driver_device *, uint64_t *available, uint64_t *total,
     return fail(error, IST_UNAVAILABLE, "the system does not say its memory");
   *available = static_cast<uint64_t>(free) * page;
   *total = static_cast<uint64_t>(all) * page;
+  CgroupLimits limits = cgroupLimits();
+  if (limits.memory < *total)
+    *total = limits.memory;
+  if (limits.memoryLeft < *available)
+    *available = limits.memoryLeft;
+  if (*available > *total)
+    *available = *total;
   return IST_OK;
 }
 
@@ -72,7 +80,10 @@ int enumerate(const ist_host *, ist_identity *identities, uint32_t capacity,
   if (!capacity)
     return IST_OK;
   Facts facts;
-  describe(threadLimit(), &facts);
+  unsigned threads;
+  if (ist_status s = threadLimit(&threads, error))
+    return s;
+  describe(threads, &facts);
   std::memcpy(identities->summary, facts.summary, sizeof facts.summary);
   identities->id[0] = 0;
   uint64_t available;
@@ -101,8 +112,11 @@ int open(const ist_host *, uint32_t index, const ist_native *native,
   ist_driver_device *d = make<ist_driver_device>();
   if (!d)
     return outOfMemory(error, sizeof *d, "the cpu device");
-  unsigned threads = threadLimit();
-  if (ist_status s = d->pool.start(threads - 1, error)) {
+  unsigned threads;
+  ist_status s = threadLimit(&threads, error);
+  if (!s)
+    s = d->pool.start(threads - 1, error);
+  if (s) {
     destroy(d);
     return s;
   }
@@ -204,16 +218,19 @@ int launch(ist_driver_queue *queue, const ist_launch *launch,
     expected = UINT64_MAX;
   bool alone = launch->grid == 1 || pool.workers() == 0 ||
                (cost && expected / 1024 < kInlineNs);
-  uint64_t begin = nowNs(), threads = 1;
-  if (!alone && pool.run(kernel->entry, args, launch->grid))
-    threads = pool.workers() + 1;
-  else
+  ThreadPool::Share mine = {launch->grid, 0};
+  if (alone || !pool.run(kernel->entry, args, launch->grid, &mine)) {
+    uint64_t begin = nowNs();
     kernel->entry(args, 0, launch->grid);
-  // Not more than a second's worth, so that the product stays small.
-  uint64_t ns = nowNs() - begin;
-  ns = (ns < 1000000000 ? ns : 1000000000) * threads;
-  uint64_t now = ns * 1024 / launch->grid;
-  if (cost)
+    mine.ns = nowNs() - begin;
+  }
+  if (!mine.groups)
+    return IST_OK;
+  // Not more than a second's worth, so that the product stays small. What was
+  // interrupted took long; so the estimate falls at once and rises slowly.
+  uint64_t ns = mine.ns < 1000000000 ? mine.ns : 1000000000;
+  uint64_t now = ns * 1024 / mine.groups;
+  if (now > cost && cost)
     now = (3 * cost + now) / 4;
   __atomic_store_n(&kernel->cost, now ? now : 1, __ATOMIC_RELAXED);
   return IST_OK;

@@ -6,11 +6,11 @@
 //
 //===----------------------------------------------------------------------===//
 #include "thread_pool.h"
+#include "cgroup.h"
 #include "support.h"
 
 #include <cerrno>
 #include <cstdio>
-#include <fcntl.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
@@ -58,54 +58,32 @@ template <typename Done> bool spin(Done done) {
   return done();
 }
 
-bool readLine(const char *path, char *line, size_t size) {
-  int fd = ::open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0)
-    return false;
-  ssize_t n = ::read(fd, line, size - 1);
-  ::close(fd);
-  line[n > 0 ? n : 0] = 0;
-  return n > 0;
-}
-
-/// Whole CPUs of a quota; 0: none is set.
-unsigned cgroupLimit() {
-  char line[64];
-  long long quota = 0, period = 0;
-  if (readLine("/sys/fs/cgroup/cpu.max", line, sizeof line)) {
-    if (std::sscanf(line, "%lld %lld", &quota, &period) != 2)
-      return 0; // "max"
-  } else if (readLine("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", line,
-                      sizeof line)) {
-    quota = std::atoll(line);
-    if (readLine("/sys/fs/cgroup/cpu/cpu.cfs_period_us", line, sizeof line))
-      period = std::atoll(line);
-  }
-  if (quota <= 0 || period <= 0)
-    return 0;
-  return static_cast<unsigned>((quota + period - 1) / period);
-}
-
 } // namespace
 
-unsigned isthmus::cpu::threadLimit() {
-  constexpr unsigned most = 1024;
-  if (const char *text = std::getenv("ISTHMUS_THREADS")) {
+ist_status isthmus::cpu::threadLimit(unsigned *out, ist_error *error) {
+  constexpr unsigned long most = 1024;
+  const char *text = std::getenv("ISTHMUS_THREADS");
+  if (text && *text) {
     char *end;
     unsigned long n = std::strtoul(text, &end, 10);
-    if (end != text && !*end && n >= 1)
-      return n < most ? static_cast<unsigned>(n) : most;
+    if (*text < '0' || *text > '9' || *end)
+      return fail(error, IST_INVALID_ARGUMENT,
+                  "ISTHMUS_THREADS is '%.32s', and should be how many threads "
+                  "the cpu driver may use (0 or 1: only the caller's)",
+                  text);
+    *out = static_cast<unsigned>(n < 1 ? 1 : n < most ? n : most);
+    return IST_OK;
   }
   cpu_set_t set;
-  unsigned n = 1;
+  uint64_t n = 1, quota = cgroupLimits().cpus;
   if (::sched_getaffinity(0, sizeof set, &set) == 0)
-    n = static_cast<unsigned>(CPU_COUNT(&set));
+    n = static_cast<uint64_t>(CPU_COUNT(&set));
   else if (long online = ::sysconf(_SC_NPROCESSORS_ONLN); online > 0)
-    n = static_cast<unsigned>(online);
-  unsigned quota = cgroupLimit();
-  if (quota && quota < n)
+    n = static_cast<uint64_t>(online);
+  if (quota < n)
     n = quota;
-  return n < most ? n : most;
+  *out = static_cast<unsigned>(n < most ? n : most);
+  return IST_OK;
 }
 
 ist_status ThreadPool::start(unsigned extra, ist_error *error) {
@@ -192,18 +170,20 @@ void ThreadPool::work() {
   }
 }
 
-void ThreadPool::takeChunks() {
-  uint64_t size = grid / chunks, larger = grid % chunks;
+uint64_t ThreadPool::takeChunks() {
+  uint64_t done = 0, size = grid / chunks, larger = grid % chunks;
   for (;;) {
     uint64_t i = __atomic_fetch_add(&nextChunk, 1, __ATOMIC_RELAXED);
     if (i >= chunks)
-      return;
+      return done;
     uint64_t begin = i * size + (i < larger ? i : larger);
-    entry(args, begin, begin + size + (i < larger));
+    uint64_t n = size + (i < larger);
+    entry(args, begin, begin + n);
+    done += n;
   }
 }
 
-bool ThreadPool::run(Entry e, const uint64_t *a, uint64_t g) {
+bool ThreadPool::run(Entry e, const uint64_t *a, uint64_t g, Share *mine) {
   if (__atomic_exchange_n(&owned, true, __ATOMIC_ACQUIRE))
     return false;
   entry = e;
@@ -219,7 +199,9 @@ bool ThreadPool::run(Entry e, const uint64_t *a, uint64_t g) {
   if (__atomic_load_n(&sleepers, __ATOMIC_SEQ_CST))
     futexWake(&wake, static_cast<int>(chunks - 1 < count ? chunks - 1 : count));
 
-  takeChunks();
+  uint64_t start = mine ? nowNs() : 0, groups = takeChunks();
+  if (mine)
+    *mine = {groups, nowNs() - start};
 
   // Nobody may enter any more; wait for those inside.
   __atomic_and_fetch(&state, ~kOpen, __ATOMIC_ACQ_REL);

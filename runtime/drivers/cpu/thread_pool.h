@@ -19,15 +19,21 @@ public:
   /// `extra` threads besides callers; fewer when the system gives no more.
   ist_status start(unsigned extra, ist_error *error);
   void stop();
+  /// What the calling thread did of a launch, without waiting for others.
+  struct Share {
+    uint64_t groups, ns;
+  };
   /// Calls `entry` on ranges that make up [0, grid), from several threads, and
   /// returns when all have returned. False: busy, nothing was run.
-  bool run(Entry entry, const uint64_t *args, uint64_t grid);
+  bool run(Entry entry, const uint64_t *args, uint64_t grid,
+           Share *mine = nullptr);
   unsigned workers() const { return count; }
 
 private:
   static void *main(void *self);
   void work();
-  void takeChunks();
+  /// Gives how many workgroups it ran.
+  uint64_t takeChunks();
 
   pthread_t *threads = nullptr;
   unsigned count = 0;
@@ -51,9 +57,10 @@ private:
   uint32_t left = 0;              // futex: changes when the last worker leaves
 };
 
-/// How many threads this process may use: ISTHMUS_THREADS, else what affinity
-/// and cgroup quota allow.
-unsigned threadLimit();
+/// How many threads launches may run on, the caller's included: what
+/// ISTHMUS_THREADS says, else what affinity and control groups allow. At
+/// least 1.
+ist_status threadLimit(unsigned *out, ist_error *error);
 
 } // namespace isthmus::cpu
 
