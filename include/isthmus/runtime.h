@@ -216,6 +216,13 @@ enum { IST_BEST_VARIANT = -1 };
    With `device` NULL nothing is loaded: the queries answer for the variant
    named (IST_BEST_VARIANT: the first), and sessions cannot be made.
 
+   Weights that the device cannot read where the artifact lies are held once per
+   device handle, by content: programs that carry the same ones share them.
+   Derived weights are shared by programs with the same `init`. Where the
+   environment variable ISTHMUS_CACHE_DIR names a directory, they are kept
+   there, and later loads map them instead of running `init`; a file that is
+   broken is made again, and one that cannot be written is a remark.
+
    NOT_FOUND: no such file, or no such variant index. DATA_LOSS: not an
    artifact, or a broken one. UNAVAILABLE: no variant fits; the message says why
    for each. UNIMPLEMENTED: a later version's artifact. RESOURCE_EXHAUSTED: no

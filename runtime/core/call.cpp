@@ -499,15 +499,9 @@ ist_status Call::allocDerived(const fb::Instr &i) {
   uint64_t bytes;
   if (ist_status s = size(i.b(), "a derived weight's size", &bytes))
     return s;
-  ist_driver_memory &m = program.derived[i.a()];
-  if (program.derivedMade[i.a()])
-    return fail(error, IST_DATA_LOSS,
-                "broken artifact: 'init' makes derived weight %u twice", i.a());
-  if (bytes)
-    if (ist_status s = device.alloc(IST_MEMORY_KIND_DEVICE, bytes, &m, error))
-      return s;
-  program.derivedMade[i.a()] = 1;
-  program.derivedSizes[i.a()] = bytes;
+  if (ist_status s = program.allocDerived(i.a(), bytes, error))
+    return s;
+  const ist_driver_memory &m = program.derived[i.a()];
   assign(b[i.dst()],
          {bytes ? m.address : kEmptyAddress, bytes, kNoBlock, kNoBlock});
   return IST_OK;

@@ -122,6 +122,7 @@ ist_status ist_device::open(const char *name, const ist_device_options &options,
   d->logCalls = log && isSubset("calls", log, ignored, sizeof ignored);
   d->description.struct_size = sizeof d->description;
   d->ledger.limit = options.memory_limit;
+  d->store.init(d);
   d->own.open(d, "the runtime", "");
   d->callers.open(d, "the caller's allocations", "");
   ist_native native = {sizeof native, options.native_kind, options.native};

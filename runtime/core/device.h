@@ -3,6 +3,7 @@
 #define ISTHMUS_RUNTIME_CORE_DEVICE_H
 
 #include "account.h"
+#include "store.h"
 
 namespace isthmus {
 /// Memory of somebody else, made addressable. A type of its own, because to
@@ -51,11 +52,13 @@ struct ist_device {
                        const ist_driver_kernel **out, ist_error *error);
 
   const char *fact(const char *key) const;
+  bool shares() const { return description.flags & IST_DEVICE_SHARES_MEMORY; }
 
   const ist_driver *driver = nullptr;
   ist_description description = {};
   char name[64] = "";
   isthmus::Ledger ledger;
+  isthmus::Store store;
 
   /// For the caller: ist_device_alloc and ist_device_free.
   ist_status callerAlloc(ist_memory memory, uint64_t bytes, void **out,

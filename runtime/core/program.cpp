@@ -1,5 +1,4 @@
-//===- program.cpp - loading a program
-//-------------------------------------===//
+//===- program.cpp - loading a program ------------------------------------===//
 #include "program.h"
 #include "session.h"
 #include "transfer.h"
@@ -11,13 +10,11 @@ using namespace isthmus;
 
 ist_program::~ist_program() {
   if (device) {
-    for (ist_driver_memory &m : derived)
+    for (Imported &m : mapped)
       device->free(&m);
-    for (uint32_t i = 0; i < mapped.size(); ++i)
-      if (mapped[i].bytes)
-        device->free(&mapped[i]);
-      else
-        device->free(&weights[i]);
+    for (Stored *x : stored)
+      device->store.release(x);
+    device->store.release(derivedStored);
     device->moduleUnload(module);
     device->release();
   }
@@ -170,7 +167,7 @@ ist_status ist_program::load(ist_device *d, int32_t wanted, ist_error *error) {
     return s;
   if (ist_status s = loadWeights(error))
     return s;
-  return runInit(error);
+  return makeDerived(error);
 }
 
 ist_status ist_program::loadCode(ist_error *error) {
@@ -206,10 +203,28 @@ ist_status ist_program::loadCode(ist_error *error) {
   return IST_OK;
 }
 
+/// Says what the bytes are, for a key; the artifact's own hash where it has
+/// one.
+static void addContent(Hash *hash, const fb::Weight &w, const uint8_t *p) {
+  hash->add(w.bytes());
+  if (w.hash())
+    hash->add(w.hash());
+  else
+    hash->add(p, w.bytes());
+}
+
+const uint8_t *ist_program::weightData(uint32_t i) const {
+  const fb::Weight &w = *manifest->weights()->Get(i);
+  Span member;
+  zip.find(w.member()->c_str(), &member);
+  return member.data + w.offset();
+}
+
 ist_status ist_program::loadWeights(ist_error *error) {
   uint32_t n = count(manifest->weights());
   Array<uint8_t> used;
-  if (!weights.resize(n) || !mapped.resize(n) || !used.resize(n))
+  if (!weights.resize(n) || !mapped.resize(n) || !stored.resize(n) ||
+      !used.resize(n))
     return outOfMemory(error, n * sizeof(ist_driver_memory), "weights");
   for (uint32_t f = 0; f < functionCount(); ++f)
     for (const fb::Instr *i : *function(f)->code())
@@ -222,35 +237,139 @@ ist_status ist_program::loadWeights(ist_error *error) {
     const fb::Weight &w = *manifest->weights()->Get(i);
     if (!used[i] || w.bytes() == 0)
       continue;
-    Span member;
-    zip.find(w.member()->c_str(), &member);
-    const uint8_t *p = member.data + w.offset();
+    const uint8_t *p = weightData(i);
     // In place where it is aligned and the device takes it, else in a copy.
     ist_status s = IST_UNAVAILABLE;
     if (reinterpret_cast<uintptr_t>(p) % kAlignment == 0)
       s = device->import(p, w.bytes(), &mapped[i], error);
-    weights[i] = mapped[i];
-    if (s == IST_UNAVAILABLE) {
+    if (!s) {
+      weights[i] = mapped[i];
+      continue;
+    }
+    if (s != IST_UNAVAILABLE)
+      return s;
+    Hash hash;
+    hash.add("weight");
+    addContent(&hash, w, p);
+    stored[i] = device->store.find(hash.value());
+    if (!stored[i]) {
       s = open ? IST_OK : transfer.open(device, error);
       open = true;
       if (!s)
-        s = device->alloc(IST_MEMORY_KIND_DEVICE, w.bytes(), &weights[i],
-                          error);
+        s = device->store.begin(hash.value(), text(manifest->model()), 1,
+                                &stored[i], error);
       if (!s)
-        s = transfer.toDevice(weights[i].address, p, w.bytes(), error);
+        s = device->store.alloc(stored[i], 0, w.bytes(), error);
+      if (!s)
+        s = transfer.toDevice(stored[i]->parts[0].memory.address, p, w.bytes(),
+                              error);
+      if (s)
+        return s;
+      stored[i] = device->store.publish(stored[i]);
     }
-    if (s)
-      return s;
+    weights[i] = stored[i]->parts[0].memory;
   }
   return IST_OK;
 }
 
-ist_status ist_program::runInit(ist_error *error) {
+/// All that decides what `init` makes. Kernels are named by what they compute,
+/// not by how, so the code counts as a whole.
+Hash::Value ist_program::derivedKey() const {
+  Hash hash;
+  hash.add("derived");
+  hash.add(device->driver->name);
+  for (size_t i = 0; i < device->description.fact_count; ++i) {
+    const ist_fact &fact = device->description.facts[i];
+    const char *dot = std::strrchr(fact.key, '.');
+    if (dot && (!std::strcmp(dot, ".arch") || !std::strcmp(dot, ".features")))
+      hash.add(fact.value);
+  }
+  const fb::Variant &v = *manifest->variants()->Get(variant);
+  hash.add(v.target()->c_str());
+  Span code;
+  zip.find(v.code()->c_str(), &code);
+  hash.add(code.data, code.size);
+  const fb::Function &f = *function(static_cast<uint32_t>(find("init")));
+  hash.add(f.code()->Data(), f.code()->size() * sizeof(fb::Instr));
+  for (uint32_t i = 0; i < count(f.consts()); ++i)
+    hash.add(static_cast<uint64_t>(f.consts()->Get(i)));
+  for (uint32_t i = 0; i < count(f.launches()); ++i) {
+    const fb::Launch &l = *f.launches()->Get(i);
+    hash.add(program->kernels()->Get(l.kernel())->name()->c_str());
+    hash.add(l.grid());
+    for (const auto *list : {l.scalars(), l.buffers()})
+      for (uint32_t k = 0; k < count(list); ++k)
+        hash.add(list->Get(k));
+  }
+  for (const fb::Instr *i : *f.code())
+    if (i->op() == fb::Op::weight)
+      addContent(&hash, *manifest->weights()->Get(i->a()), weightData(i->a()));
+  return hash.value();
+}
+
+ist_status ist_program::makeDerived(ist_error *error) {
   uint32_t n = program->derived();
   if (!derived.resize(n) || !derivedSizes.resize(n) || !derivedMade.resize(n))
     return outOfMemory(error, n * sizeof(ist_driver_memory), "derived weights");
   if (find("init") < 0)
     return IST_OK;
+  Store &store = device->store;
+  Hash::Value key = derivedKey();
+  derivedStored = store.find(key);
+  if (derivedStored) {
+    takeDerived();
+    return IST_OK;
+  }
+  const char *model = text(manifest->model());
+  if (ist_status s = store.begin(key, model, n, &derivedStored, error))
+    return s;
+  char why[600];
+  if (readCache(device, store, derivedStored, why, sizeof why)) {
+    derivedStored = store.publish(derivedStored);
+    takeDerived();
+    return IST_OK;
+  }
+  if (*why) {
+    remark(why);
+    // What was read of it is gone.
+    store.release(derivedStored);
+    derivedStored = nullptr;
+    if (ist_status s = store.begin(key, model, n, &derivedStored, error))
+      return s;
+  }
+  if (ist_status s = runInit(error))
+    return s;
+  writeCache(device, derivedStored, why, sizeof why);
+  if (*why)
+    remark(why);
+  derivedStored = store.publish(derivedStored);
+  takeDerived();
+  return IST_OK;
+}
+
+void ist_program::takeDerived() {
+  for (uint32_t i = 0; i < derived.size(); ++i) {
+    derived[i] = derivedStored->parts[i].memory;
+    derivedSizes[i] = derivedStored->parts[i].bytes;
+    derivedMade[i] = 1;
+  }
+}
+
+ist_status ist_program::allocDerived(uint32_t i, uint64_t bytes,
+                                     ist_error *error) {
+  if (derivedMade[i])
+    return fail(error, IST_DATA_LOSS,
+                "broken artifact: 'init' makes derived weight %u twice", i);
+  if (bytes)
+    if (ist_status s = device->store.alloc(derivedStored, i, bytes, error))
+      return s;
+  derived[i] = derivedStored->parts[i].memory;
+  derivedSizes[i] = bytes;
+  derivedMade[i] = 1;
+  return IST_OK;
+}
+
+ist_status ist_program::runInit(ist_error *error) {
   // A session retains its program; this one ends before the program is shared.
   ist_session session;
   ist_status s = session.create(this, error);
@@ -258,7 +377,7 @@ ist_status ist_program::runInit(ist_error *error) {
     s = session.call("init", nullptr, 0, nullptr, 0, error);
   if (s)
     return s;
-  for (uint32_t i = 0; i < n; ++i)
+  for (uint32_t i = 0; i < derived.size(); ++i)
     if (!derivedMade[i])
       return fail(error, IST_DATA_LOSS,
                   "broken artifact: 'init' did not make derived weight %u; "

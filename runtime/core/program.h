@@ -23,6 +23,9 @@ struct ist_program {
   /// The alignment that the kernels of `f` want of every buffer.
   uint32_t alignment(const isthmus::fb::Function &f) const;
 
+  /// For `init`.
+  ist_status allocDerived(uint32_t index, uint64_t bytes, ist_error *error);
+
   int references = 1;
   isthmus::Zip zip;
   void *manifestCopy = nullptr; // when the one in the container is unaligned
@@ -34,9 +37,11 @@ struct ist_program {
   ist_device *device = nullptr; // null: for queries only
   ist_driver_module *module = nullptr;
   isthmus::Array<const ist_driver_kernel *> kernels;
-  isthmus::Array<ist_driver_memory> weights; // no bytes: not used here
-  isthmus::Array<isthmus::Imported> mapped;  // those that lie in the artifact
-  isthmus::Array<ist_driver_memory> derived;
+  /// Where they are; no bytes: not used here. They belong to those below.
+  isthmus::Array<ist_driver_memory> weights, derived;
+  isthmus::Array<isthmus::Imported> mapped; // weights read in the artifact
+  isthmus::Array<isthmus::Stored *> stored; // shared weights, by index
+  isthmus::Stored *derivedStored = nullptr;
   isthmus::Array<uint64_t> derivedSizes;
   isthmus::Array<uint8_t> derivedMade;
 
@@ -46,7 +51,11 @@ private:
   void remark(const char *line);
   ist_status loadCode(ist_error *error);
   ist_status loadWeights(ist_error *error);
+  const uint8_t *weightData(uint32_t i) const;
+  ist_status makeDerived(ist_error *error);
   ist_status runInit(ist_error *error);
+  isthmus::Hash::Value derivedKey() const;
+  void takeDerived();
 };
 
 namespace isthmus {
