@@ -25,6 +25,8 @@ smoke = os.path.join(config.source_dir, "test", "Kernel", "smoke")
 lanes = [os.path.join(smoke, k + "_lanes.mlir") for k in ["silu", "softmax", "matmul", "gather"]]
 config.substitutions.append(("%smoke", smoke))
 config.substitutions.append(("%lanes", " ".join(lanes)))
+tiles = [os.path.join(config.source_dir, "test", "Kernel", "tiles", k + ".mlir") for k in ["softmax", "matmul"]]
+config.substitutions.append(("%tiles", " ".join(tiles)))
 
 # A test that needs a tool says `// REQUIRES: istc`.
 for tool in ["ist-opt", "ist-kernel", "istc", "ist-run", "ist-info", "ist-bench"]:

@@ -170,6 +170,13 @@ LogicalResult AllocOp::verify() {
   return success();
 }
 
+LogicalResult ShuffleOp::verify() {
+  if (!llvm::isPowerOf2_64(getDistance()))
+    return emitOpError("distance must be a power of two, got ")
+           << int64_t(getDistance());
+  return success();
+}
+
 static LogicalResult verifySlot(Operation *op, RingType ring, TypeRange tiles) {
   if (!llvm::equal(ring.getTiles(), tiles))
     return op->emitOpError("results must be the tiles of ") << ring;

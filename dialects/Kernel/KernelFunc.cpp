@@ -291,7 +291,7 @@ LogicalResult FuncOp::verifyRegions() {
       op->emitOpError("is not allowed in form(") << stringifyForm(form) << ")";
       return WalkResult::interrupt();
     }
-    bool lanesOnly = isa<LaneIdOp, BarrierOp>(op);
+    bool lanesOnly = isa<LaneIdOp, BarrierOp, ShuffleOp>(op);
     bool tiledOnly = isa<MmaOp, RelayoutOp, RingOp, RingAcquireOp, RingWaitOp,
                          RingCommitOp, RingReleaseOp, AsyncCopyOp, RolesOp>(op);
     bool gridOnly = tiledOnly || isa<GroupIdOp, AllocOp>(op);

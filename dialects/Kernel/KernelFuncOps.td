@@ -84,7 +84,25 @@ def Kernel_LaneIdOp : Kernel_Op<"lane_id", [Pure]> {
 
 def Kernel_BarrierOp : Kernel_Op<"barrier"> {
   let summary = "all lanes of the workgroup arrive, workgroup memory is visible; form(lanes) only";
-  let assemblyFormat = "attr-dict";
+  let description = [{ With `bindings`, what lanes wrote to bindings is visible to the others too. }];
+  let arguments = (ins UnitAttr:$bindings);
+  let assemblyFormat = "(`bindings` $bindings^)? attr-dict";
+}
+
+def Kernel_ShuffleOp : Kernel_Op<"shuffle", [Pure, AllTypesMatch<["source", "result"]>]> {
+  let summary = "the value of the lane whose number differs by `xor`; form(lanes) only";
+  let description = [{
+    Both lanes are of one subgroup and run it. For targets whose subgroup size
+    is known.
+
+    ```mlir
+    %other = kernel.shuffle %v xor 16
+    ```
+  }];
+  let arguments = (ins I32:$source, I64Attr:$distance);
+  let results = (outs I32:$result);
+  let assemblyFormat = "$source `xor` $distance attr-dict";
+  let hasVerifier = 1;
 }
 
 def Kernel_AllocOp : Kernel_Op<"alloc", [MemoryEffects<[MemAlloc]>]> {

@@ -274,7 +274,7 @@ bool Compilation::compileVariant(const Target &target, const TargetInfo &info,
   }
   if (info.form == kernel::Form::lanes) {
     for (auto k : m.getOps<kernel::FuncOp>())
-      if (failed(kernel::distribute(k)))
+      if (failed(kernel::distribute(k, info.subgroup)))
         return false;
     if (failed(verify(m)))
       return false;

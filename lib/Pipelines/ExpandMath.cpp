@@ -155,6 +155,21 @@ struct NarrowF64 : OpRewritePattern<arith::TruncFOp> {
   }
 };
 
+/// bf16 to f64 by way of f32, which every target converts from bf16.
+struct WidenBF16 : OpRewritePattern<arith::ExtFOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(arith::ExtFOp op,
+                                PatternRewriter &rewriter) const override {
+    if (!getElementTypeOrSelf(op.getIn()).isBF16() ||
+        !getElementTypeOrSelf(op.getOut()).isF64())
+      return rewriter.notifyMatchFailure(op, "not bf16 to f64");
+    Value f32 = arith::ExtFOp::create(rewriter, op.getLoc(),
+                                      toF32(op.getType()), op.getIn());
+    rewriter.replaceOpWithNewOp<arith::ExtFOp>(op, op.getType(), f32);
+    return success();
+  }
+};
+
 /// One rounding becomes two where there is no fused instruction.
 template <typename FmaOp, unsigned A, unsigned B, unsigned C>
 struct SplitFma : OpRewritePattern<FmaOp> {
@@ -287,7 +302,7 @@ struct ExpandMathPass : PassWrapper<ExpandMathPass, OperationPass<>> {
     MLIRContext *ctx = &getContext();
     RewritePatternSet patterns(ctx);
     auto expand = [](StringRef name) { return !isNative(name); };
-    patterns.add<ThroughF32, ExpandRemF, NarrowF64>(ctx);
+    patterns.add<ThroughF32, ExpandRemF, NarrowF64, WidenBF16>(ctx);
     // Approximations first: an expansion is the fallback for what has none.
     populateMathPolynomialApproximationPatterns(patterns, expand, 5);
     math::populateExpansionPatterns(patterns,

@@ -74,21 +74,66 @@ static void lowerCall(Operation *op, const LanesCall &call,
   op->erase();
 }
 
-static void lowerBarrier(Operation *op, const LanesFacts &facts) {
+static void lowerBarrier(kernel::BarrierOp op, const LanesFacts &facts) {
   OpBuilder b(op);
   auto fence = [&](LLVM::AtomicOrdering order) {
     if (!facts.fenceScope)
       return;
     auto made = LLVM::FenceOp::create(b, op->getLoc(), order, facts.fenceScope);
-    made->setAttr(LLVM::LLVMDialect::getMmraAttrName(),
-                  LLVM::MMRATagAttr::get(b.getContext(),
-                                         "amdgpu-synchronize-as",
-                                         facts.fenceMemory));
+    if (!op.getBindings())
+      made->setAttr(LLVM::LLVMDialect::getMmraAttrName(),
+                    LLVM::MMRATagAttr::get(b.getContext(),
+                                           "amdgpu-synchronize-as",
+                                           facts.fenceMemory));
   };
   fence(LLVM::AtomicOrdering::release);
   b.setInsertionPointAfter(op);
   fence(LLVM::AtomicOrdering::acquire);
-  lowerCall(op, facts.barrier, facts);
+  lowerCall(op, op.getBindings() ? facts.wideBarrier : facts.barrier, facts);
+}
+
+static LogicalResult lowerShuffle(kernel::ShuffleOp op, const TargetInfo &info,
+                                  const LanesFacts &facts) {
+  OpBuilder b(op);
+  Location loc = op.getLoc();
+  Type i32 = b.getI32Type();
+  auto constant = [&](int64_t v) -> Value {
+    return LLVM::ConstantOp::create(b, loc, i32, b.getI32IntegerAttr(v));
+  };
+  int64_t distance = op.getDistance();
+  if (distance >= int64_t(info.subgroup))
+    return op.emitError("leaves the subgroup of ") << info.subgroup << " lanes";
+  SmallVector<Value> operands;
+  switch (facts.shuffle) {
+  case LanesFacts::Shuffle::none:
+    return op.emitError(info.name) << " has no subgroups that are known";
+  case LanesFacts::Shuffle::xorMask: // of all lanes, within 32
+    operands = {constant(-1), op.getSource(), constant(distance),
+                constant(0x1f)};
+    break;
+  case LanesFacts::Shuffle::byAddress: { // four times the lane
+    Value id = kernel::LaneIdOp::create(b, loc, b.getIndexType());
+    id = arith::IndexCastOp::create(b, loc, i32, id);
+    Value other = arith::XOrIOp::create(
+        b, loc, id,
+        arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(distance)));
+    Value inside = arith::AndIOp::create(
+        b, loc, other,
+        arith::ConstantOp::create(b, loc,
+                                  b.getI32IntegerAttr(info.subgroup - 1)));
+    Value address = arith::ShLIOp::create(
+        b, loc, inside,
+        arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(2)));
+    operands = {address, op.getSource()};
+    break;
+  }
+  }
+  Value made = LLVM::CallIntrinsicOp::create(
+                   b, loc, i32, b.getStringAttr(facts.shuffleName), operands)
+                   .getResult(0);
+  op.getResult().replaceAllUsesWith(made);
+  op.erase();
+  return success();
 }
 
 /// A global in workgroup memory in place of `op`; adds its bytes to `total`.
@@ -171,6 +216,11 @@ static LogicalResult makeFunction(kernel::FuncOp k, const TargetInfo &info,
   func::ReturnOp::create(b, loc);
   k.erase();
 
+  SmallVector<kernel::ShuffleOp> shuffles;
+  f.walk([&](kernel::ShuffleOp op) { shuffles.push_back(op); });
+  for (kernel::ShuffleOp op : shuffles)
+    if (failed(lowerShuffle(op, info, facts)))
+      return failure();
   SmallVector<Operation *> own;
   f.walk([&](Operation *op) {
     if (isa<kernel::KernelDialect>(op->getDialect()))
@@ -183,8 +233,8 @@ static LogicalResult makeFunction(kernel::FuncOp k, const TargetInfo &info,
       lowerCall(op, facts.groupId, facts);
     } else if (isa<kernel::LaneIdOp>(op)) {
       lowerCall(op, facts.laneId, facts);
-    } else if (isa<kernel::BarrierOp>(op)) {
-      lowerBarrier(op, facts);
+    } else if (auto barrier = dyn_cast<kernel::BarrierOp>(op)) {
+      lowerBarrier(barrier, facts);
     } else if (auto fail = dyn_cast<kernel::FailIfOp>(op)) {
       lowerFailIf(fail, entry->getArguments().back(), object);
     } else if (auto alloc = dyn_cast<kernel::AllocOp>(op)) {

@@ -33,8 +33,14 @@ struct LanesFacts {
   mlir::LLVM::CConv kernelConvention; // of the kernel
   mlir::LLVM::CConv callConvention;   // of LanesCall functions
   LanesCall groupId, laneId, barrier;
+  /// The barrier that makes bindings visible as well.
+  LanesCall wideBarrier;
+  /// How a lane gets another's i32; none where subgroups are not known.
+  enum class Shuffle { none, xorMask, byAddress } shuffle;
+  const char *shuffleName;
   /// The synchronization scope of fences around the barrier, and the memory
-  /// they order; null where the barrier itself orders workgroup memory.
+  /// they order unless bindings are concerned; null where the barrier itself
+  /// orders memory.
   const char *fenceScope, *fenceMemory;
   /// The LLVM address space of memory space 5, a lane's own.
   unsigned privateSpace;

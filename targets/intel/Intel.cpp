@@ -41,6 +41,9 @@ static const LanesFacts facts = {CConv::SPIR_KERNEL,
                                  {"_Z12get_group_idj", 64, 0},
                                  {"_Z12get_local_idj", 64, 0},
                                  {"_Z7barrierj", 0, 1}, // 1: workgroup memory
+                                 {"_Z7barrierj", 0, 3}, // and global memory
+                                 LanesFacts::Shuffle::none,
+                                 nullptr,
                                  /*fenceScope=*/nullptr,
                                  /*fenceMemory=*/nullptr,
                                  /*privateSpace=*/0,

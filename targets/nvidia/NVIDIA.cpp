@@ -37,6 +37,9 @@ static const LanesFacts facts = {
     {"llvm.nvvm.read.ptx.sreg.ctaid.x", 32, std::nullopt},
     {"llvm.nvvm.read.ptx.sreg.tid.x", 32, std::nullopt},
     {"llvm.nvvm.barrier.cta.sync.aligned.all", 0, 0},
+    {"llvm.nvvm.barrier.cta.sync.aligned.all", 0, 0},
+    LanesFacts::Shuffle::xorMask,
+    "llvm.nvvm.shfl.sync.bfly.i32",
     /*fenceScope=*/nullptr,
     /*fenceMemory=*/nullptr,
     /*privateSpace=*/0,
@@ -55,6 +58,7 @@ static std::optional<TargetInfo> parse(llvm::StringRef arch,
     info.triple = "nvptx64-nvidia-cuda";
     info.cpu = row.arch;
     info.features = row.features;
+    info.subgroup = 32;
     info.maxGroup = 1024;
     // Static .shared; chips have more for kernels that size it at launch.
     info.workgroupBytes = 48 << 10;

@@ -454,3 +454,21 @@ kernel.func @f form(tiled) grid(#g) {
   %b = kernel.relayout %a from #in to #out : vector<4xf32>
   kernel.return
 }
+
+// -----
+
+#grid = affine_map<() -> (1)>
+kernel.func @shuffle_distance form(lanes) out %y: memref<1xi32> grid(#grid) group 32 {
+  %v = arith.constant 1 : i32
+  %w = kernel.shuffle %v xor 3 // expected-error {{distance must be a power of two, got 3}}
+  kernel.return
+}
+
+// -----
+
+#grid = affine_map<() -> (1)>
+kernel.func @shuffle_form form(tiled) out %y: memref<1xi32> grid(#grid) group 32 {
+  %v = arith.constant 1 : i32
+  %w = kernel.shuffle %v xor 4 // expected-error {{is not allowed in form(tiled)}}
+  kernel.return
+}

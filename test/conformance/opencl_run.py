@@ -30,6 +30,9 @@ DTYPES = {"f32": "f4", "f64": "f8", "f16": "f2", "bf16": "u2", "i1": "?",
           **{f"{k}{8 * n}": f"{k}{n}" for k in "iu" for n in (1, 2, 4, 8)}}
 NAMES = ["f32", "f64", "f16", "bf16", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "i1"]
 GUARD = 64
+# Intel's runtime for CPUs joins work-items to vectors of its own, and gets some
+# wrong or rounds them in another way than the rest; without, all is as written.
+os.environ.setdefault("CL_CONFIG_CPU_VECTORIZER_MODE", "1")
 
 
 class Failure(Exception):

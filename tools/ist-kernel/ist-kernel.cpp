@@ -5,9 +5,11 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Every kernel.func of some files, in the target's form, into one code object.
+// Every kernel.func of some files, in the target's form or in form(tiled), into
+// one code object.
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Kernel/Transforms/Distribute.h"
 #include "targets/Target.h"
 
 #include "mlir/InitAllDialects.h"
@@ -71,7 +73,13 @@ int main(int argc, char **argv) {
     for (kernel::FuncOp k : module->getOps<kernel::FuncOp>()) {
       mlir::OwningOpRef<mlir::ModuleOp> one =
           mlir::ModuleOp::create(k.getLoc());
-      one->push_back(k->clone());
+      auto copy = mlir::cast<kernel::FuncOp>(k->clone());
+      one->push_back(copy);
+      if (info.form == kernel::Form::lanes && copy.getGroup() &&
+          copy.getForm() == kernel::Form::tiled &&
+          failed(kernel::distribute(copy, info.subgroup)))
+        return fail("IST-T0007", "kernel '" + k.getSymName() +
+                                     "' has no form(lanes)");
       mlir::FailureOr<KernelObject> object = target->compile(*one, info);
       if (failed(object))
         return fail("IST-T0007", "kernel '" + k.getSymName() +

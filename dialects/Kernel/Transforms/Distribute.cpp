@@ -8,12 +8,15 @@
 // A workgroup's program becomes the program of each of its lanes. What is
 // uniform stays as it is, every lane computes it; an outermost scf.forall
 // becomes a loop over the points lane, lane + group, ..., so that neighbouring
-// lanes hold neighbouring points of the last dim.
+// lanes hold neighbouring points of the last dim; tiles become registers
+// (LaneTiles.cpp).
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Kernel/Transforms/Distribute.h"
+#include "dialects/Kernel/Transforms/Lanes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
@@ -21,98 +24,191 @@ using namespace mlir;
 using namespace isthmus;
 using namespace isthmus::kernel;
 
-namespace {
+LaneBuilder::LaneBuilder(FuncOp kernel, unsigned subgroup)
+    : b(kernel), kernel(kernel), group(*kernel.getGroup()), subgroup(subgroup),
+      hazards(kernel, group) {}
 
-class Distributor {
-public:
-  explicit Distributor(FuncOp kernel)
-      : kernel(kernel), b(kernel), group(*kernel.getGroup()) {}
-
-  LogicalResult run() {
-    b.setInsertionPointToStart(&kernel.getBody().front());
-    lane = LaneIdOp::create(b, kernel.getLoc(), b.getIndexType());
-    if (failed(block(kernel.getBody().front())))
-      return failure();
-    privatize();
-    kernel.setForm(Form::lanes);
-    return success();
-  }
-
-private:
-  LogicalResult block(Block &block);
-  void deal(scf::ForallOp forall);
-  void onlyFirstLane(Operation *op);
-  void privatize();
-  Value index(Location loc, int64_t v) {
-    return arith::ConstantIndexOp::create(b, loc, v);
-  }
-
-  FuncOp kernel;
-  OpBuilder b;
-  int64_t group;
-  Value lane;
-};
-
-} // namespace
-
-static bool touchesWorkgroupMemory(Operation *op) {
-  return op
-      ->walk([](Operation *inner) {
-        for (Value v : inner->getOperands())
-          if (auto type = dyn_cast<MemRefType>(v.getType()))
-            if (type.getMemorySpaceAsInt() == kWorkgroupSpace)
-              return WalkResult::interrupt();
-        return WalkResult::advance();
-      })
-      .wasInterrupted();
+Value LaneBuilder::index(Location loc, int64_t v) {
+  return arith::ConstantIndexOp::create(b, loc, v);
 }
 
-/// The uniform ops of a workgroup's program, in `block`.
-LogicalResult Distributor::block(Block &block) {
-  for (Operation &op : llvm::make_early_inc_range(block)) {
-    if (isa<scf::ForOp, scf::IfOp>(op)) {
-      for (Region &region : op.getRegions())
-        for (Block &inner : region)
-          if (failed(this->block(inner)))
-            return failure();
-      continue;
-    }
-    bool shared = touchesWorkgroupMemory(&op);
-    bool effect = isa<memref::StoreOp, FailIfOp>(op);
-    Operation *after = op.getNextNode();
-    if (auto forall = dyn_cast<scf::ForallOp>(op)) {
-      if (forall.getNumResults() || !forall.isNormalized())
-        return op.emitError("only loops from 0 by 1 without results are dealt "
-                            "to lanes");
-      deal(forall);
-    } else if (effect) {
-      onlyFirstLane(&op);
-    } else if (isa<memref::AllocaOp>(op)) {
-      return op.emitError("memory of a workgroup is kernel.alloc");
-    } else if (op.getNumRegions() ||
-               isa<MmaOp, RelayoutOp, RingOp, RingAcquireOp, RingWaitOp,
-                   RingCommitOp, RingReleaseOp, AsyncCopyOp, RolesOp>(op)) {
-      return op.emitError("has no lowering to form(lanes) yet");
-    }
-    // What other lanes wrote there must have arrived, what they still read must
-    // not be overwritten.
-    if (shared && !isMemoryEffectFree(&op)) {
-      b.setInsertionPoint(after);
-      BarrierOp::create(b, after->getLoc());
-    }
-  }
+SmallVector<Value> LaneBuilder::uniform(ValueRange values) {
+  return llvm::map_to_vector(values, [&](Value v) { return uniform(v); });
+}
+
+void LaneBuilder::barrier(Location loc, bool bindings) {
+  BarrierOp::create(b, loc, bindings);
+}
+
+LogicalResult LaneBuilder::run() {
+  Region tiled;
+  tiled.takeBody(kernel.getBody());
+  Block &from = tiled.front();
+  entry = &kernel.getBody().emplaceBlock();
+  for (BlockArgument arg : from.getArguments())
+    map.map(arg, entry->addArgument(arg.getType(), arg.getLoc()));
+  b.setInsertionPointToStart(entry);
+  lane = LaneIdOp::create(b, kernel.getLoc(), b.getIndexType());
+  if (failed(emit(from)))
+    return failure();
+  ReturnOp::create(b, kernel.getLoc());
+  // Memory that a point makes for itself is its lane's own.
+  kernel.walk([&](memref::AllocaOp op) {
+    MemRefType type = op.getType();
+    op.getResult().setType(
+        MemRefType::get(type.getShape(), type.getElementType(),
+                        type.getLayout(), b.getI64IntegerAttr(kPrivateSpace)));
+  });
+  kernel.setForm(Form::lanes);
   return success();
 }
 
+LogicalResult LaneBuilder::emit(Block &block) {
+  for (Operation &op : block.without_terminator())
+    if (failed(emit(&op)))
+      return failure();
+  return success();
+}
+
+LogicalResult LaneBuilder::emit(Operation *op) {
+  Location loc = op->getLoc();
+  if (auto loop = dyn_cast<scf::ForOp>(op))
+    return emitFor(loop);
+  if (auto branch = dyn_cast<scf::IfOp>(op))
+    return emitIf(branch);
+  if (hazards.before(op))
+    barrier(loc, hazards.bindings);
+  if (auto forall = dyn_cast<scf::ForallOp>(op))
+    return deal(forall);
+  if (auto mma = dyn_cast<MmaOp>(op))
+    return emitMma(mma);
+  auto isTile = [](Type type) { return isa<VectorType>(type); };
+  if (llvm::any_of(op->getOperandTypes(), isTile) ||
+      llvm::any_of(op->getResultTypes(), isTile))
+    return emitTile(op);
+  if (isa<memref::StoreOp, FailIfOp>(op)) {
+    onlyFirstLane(op);
+    return success();
+  }
+  if (isa<memref::AllocaOp>(op))
+    return op->emitError("memory of a workgroup is kernel.alloc");
+  if (op->getNumRegions() ||
+      isa<RingOp, RingAcquireOp, RingWaitOp, RingCommitOp, RingReleaseOp,
+          AsyncCopyOp, RolesOp>(op))
+    return op->emitError("has no lowering to form(lanes) yet");
+  b.clone(*op, map);
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Control flow of the workgroup: tiles pass through as registers
+//===----------------------------------------------------------------------===//
+
+void LaneBuilder::flatten(ValueRange values, SmallVectorImpl<Value> &to) {
+  for (Value v : values)
+    if (isa<VectorType>(v.getType()))
+      llvm::append_range(to, registers(v));
+    else
+      to.push_back(uniform(v));
+}
+
+void LaneBuilder::unflatten(ValueRange values, ValueRange from) {
+  for (Value v : values) {
+    auto type = dyn_cast<VectorType>(v.getType());
+    if (!type) {
+      map.map(v, from.front());
+      from = from.drop_front();
+      continue;
+    }
+    unsigned n = type.getNumElements() / group;
+    tiles[v] = SmallVector<Value>(from.take_front(n));
+    from = from.drop_front(n);
+  }
+}
+
+LogicalResult LaneBuilder::emitFor(scf::ForOp op) {
+  if (hazards.atJoin())
+    barrier(op.getLoc(), hazards.bindings);
+  for (Value v : op.getResults())
+    if (auto type = dyn_cast<VectorType>(v.getType()))
+      if (!layoutOf(type))
+        return op.emitError("carries a tile that cannot be dealt to lanes");
+  SmallVector<Value> inits;
+  flatten(op.getInitArgs(), inits);
+  auto loop = scf::ForOp::create(b, op.getLoc(), uniform(op.getLowerBound()),
+                                 uniform(op.getUpperBound()),
+                                 uniform(op.getStep()), inits);
+  map.map(op.getInductionVar(), loop.getInductionVar());
+  unflatten(op.getRegionIterArgs(), loop.getRegionIterArgs());
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    if (failed(emit(*op.getBody())))
+      return failure();
+    if (hazards.atJoin())
+      barrier(op.getLoc(), hazards.bindings);
+    SmallVector<Value> next;
+    flatten(op.getBody()->getTerminator()->getOperands(), next);
+    if (!next.empty())
+      scf::YieldOp::create(b, op.getLoc(), next);
+  }
+  unflatten(op.getResults(), loop.getResults());
+  return success();
+}
+
+LogicalResult LaneBuilder::emitIf(scf::IfOp op) {
+  if (hazards.atJoin())
+    barrier(op.getLoc(), hazards.bindings);
+  SmallVector<Type> types;
+  for (Type type : op.getResultTypes()) {
+    auto tile = dyn_cast<VectorType>(type);
+    if (!tile) {
+      types.push_back(type);
+      continue;
+    }
+    if (!layoutOf(tile))
+      return op.emitError("yields a tile that cannot be dealt to lanes");
+    types.append(tile.getNumElements() / group, tile.getElementType());
+  }
+  bool hasElse = !op.getElseRegion().empty();
+  auto branch = scf::IfOp::create(b, op.getLoc(), types,
+                                  uniform(op.getCondition()), hasElse);
+  for (unsigned i = 0; i <= hasElse; ++i) {
+    OpBuilder::InsertionGuard guard(b);
+    Block &from = op->getRegion(i).front(), &to = branch->getRegion(i).front();
+    if (to.empty())
+      b.setInsertionPointToStart(&to);
+    else
+      b.setInsertionPoint(to.getTerminator());
+    if (failed(emit(from)))
+      return failure();
+    if (hazards.atJoin())
+      barrier(op.getLoc(), hazards.bindings);
+    if (!types.empty()) {
+      SmallVector<Value> yields;
+      flatten(from.getTerminator()->getOperands(), yields);
+      scf::YieldOp::create(b, op.getLoc(), yields);
+    }
+  }
+  unflatten(op.getResults(), branch.getResults());
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Points and effects
+//===----------------------------------------------------------------------===//
+
 /// Each lane runs the points lane, lane + group, ... of the loop's space.
-void Distributor::deal(scf::ForallOp forall) {
+LogicalResult LaneBuilder::deal(scf::ForallOp forall) {
+  if (forall.getNumResults() || !forall.isNormalized())
+    return forall.emitError("only loops from 0 by 1 without results are dealt "
+                            "to lanes");
   Location loc = forall.getLoc();
-  b.setInsertionPoint(forall);
   SmallVector<OpFoldResult> sizes = forall.getMixedUpperBound();
   auto value = [&](OpFoldResult v) -> Value {
     if (auto attr = dyn_cast<Attribute>(v))
       return index(loc, cast<IntegerAttr>(attr).getInt());
-    return cast<Value>(v);
+    return uniform(cast<Value>(v));
   };
   Value total;
   int64_t most = 1; // -1: unknown
@@ -130,79 +226,76 @@ void Distributor::deal(scf::ForallOp forall) {
   if (!total)
     total = index(loc, 1);
 
+  OpBuilder::InsertionGuard guard(b);
   Value point = lane;
-  Block *body;
   if (most >= 0 && most <= group) {
     Value mine =
         arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, lane, total);
     auto branch = scf::IfOp::create(b, loc, mine, /*withElseRegion=*/false);
-    body = branch.thenBlock();
+    b.setInsertionPoint(branch.thenBlock()->getTerminator());
   } else {
     auto loop = scf::ForOp::create(b, loc, lane, total, index(loc, group));
     point = loop.getInductionVar();
-    body = loop.getBody();
+    b.setInsertionPoint(loop.getBody()->getTerminator());
   }
-  b.setInsertionPoint(body->getTerminator());
-  SmallVector<Value> ivs(sizes.size());
   Value rest = point;
   for (int64_t i = int64_t(sizes.size()) - 1; i >= 0; --i) {
     bool last = llvm::all_of(ArrayRef(sizes).take_front(i), isOneInteger);
+    Value iv = forall.getInductionVar(i);
     if (isOneInteger(sizes[i])) {
-      ivs[i] = index(loc, 0);
+      map.map(iv, index(loc, 0));
     } else if (last) {
-      ivs[i] = rest;
+      map.map(iv, rest);
       rest = index(loc, 0);
     } else {
       Value size = value(sizes[i]);
-      ivs[i] = arith::RemUIOp::create(b, loc, rest, size);
+      map.map(iv, arith::RemUIOp::create(b, loc, rest, size));
       rest = arith::DivUIOp::create(b, loc, rest, size);
     }
   }
-  for (auto [from, to] : llvm::zip_equal(forall.getInductionVars(), ivs))
-    from.replaceAllUsesWith(to);
-  forall.getTerminator().erase();
-  body->getOperations().splice(body->getTerminator()->getIterator(),
-                               forall.getBody()->getOperations());
-  forall.erase();
+  for (Operation &op : forall.getBody()->without_terminator())
+    b.clone(op, map);
+  return success();
 }
 
 /// A workgroup does it once.
-void Distributor::onlyFirstLane(Operation *op) {
+void LaneBuilder::onlyFirstLane(Operation *op) {
   Location loc = op->getLoc();
-  b.setInsertionPoint(op);
   Value first = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, lane,
                                       index(loc, 0));
   auto branch = scf::IfOp::create(b, loc, first, /*withElseRegion=*/false);
-  op->moveBefore(branch.thenBlock()->getTerminator());
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPoint(branch.thenBlock()->getTerminator());
+  b.clone(*op, map);
 }
 
-/// Memory that a point makes for itself is its lane's own.
-void Distributor::privatize() {
-  kernel.walk([&](memref::AllocaOp op) {
-    MemRefType type = op.getType();
-    op.getResult().setType(
-        MemRefType::get(type.getShape(), type.getElementType(),
-                        type.getLayout(), b.getI64IntegerAttr(kPrivateSpace)));
-  });
-}
+//===----------------------------------------------------------------------===//
+// As a pass, for tests
+//===----------------------------------------------------------------------===//
 
 namespace {
 struct DistributePass : PassWrapper<DistributePass, OperationPass<>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(DistributePass)
+  DistributePass() = default;
+  DistributePass(const DistributePass &other) : PassWrapper(other) {}
   StringRef getArgument() const override { return "ist-distribute"; }
   StringRef getDescription() const override {
-    return "deal the points of kernels in form(tiled) to lanes";
+    return "deal the points and tiles of kernels in form(tiled) to lanes";
   }
   void getDependentDialects(DialectRegistry &registry) const override {
-    registry.insert<arith::ArithDialect, scf::SCFDialect>();
+    registry.insert<arith::ArithDialect, math::MathDialect,
+                    memref::MemRefDialect, scf::SCFDialect>();
   }
   void runOnOperation() override {
     SmallVector<FuncOp> kernels;
     getOperation()->walk([&](FuncOp k) { kernels.push_back(k); });
     for (FuncOp k : kernels)
-      if (failed(kernel::distribute(k)))
+      if (failed(kernel::distribute(k, subgroup)))
         return signalPassFailure();
   }
+  Option<unsigned> subgroup{*this, "subgroup",
+                            llvm::cl::desc("lanes that run as one"),
+                            llvm::cl::init(0)};
 };
 } // namespace
 
@@ -210,9 +303,9 @@ std::unique_ptr<Pass> kernel::createDistributePass() {
   return std::make_unique<DistributePass>();
 }
 
-LogicalResult kernel::distribute(FuncOp kernel) {
+LogicalResult kernel::distribute(FuncOp kernel, unsigned subgroup) {
   if (kernel.getForm() != Form::tiled || !kernel.getGroup())
     return kernel.emitError(
         "only form(tiled) with a group becomes form(lanes)");
-  return Distributor(kernel).run();
+  return LaneBuilder(kernel, subgroup).run();
 }

@@ -15,11 +15,13 @@
 
 namespace isthmus::kernel {
 
-/// Rewrites a kernel in form(tiled) that names its group to form(lanes):
-/// the points of each outermost scf.forall are dealt to the lanes, one lane
-/// does what is outside and has effects, and barriers stand where workgroup
-/// memory passes from lane to lane. Fails, on the op, at what lanes cannot do.
-mlir::LogicalResult distribute(FuncOp kernel);
+/// Rewrites a kernel in form(tiled) that names its group to form(lanes): the
+/// points of each outermost scf.forall are dealt to the lanes, and so are the
+/// elements of tiles (vectors outside of such loops); one lane does what else
+/// has effects, and barriers stand where memory passes from lane to lane.
+/// `subgroup` lanes run as one and can hand each other values; 0: not known.
+/// Fails, on the op, at what lanes cannot do.
+mlir::LogicalResult distribute(FuncOp kernel, unsigned subgroup);
 
 /// The same for every kernel of a module, as `ist-distribute`.
 std::unique_ptr<mlir::Pass> createDistributePass();

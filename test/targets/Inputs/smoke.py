@@ -3,6 +3,9 @@
     smoke.py cpu code.so       code of the cpu target, called directly
     smoke.py opencl code.spv   SPIR-V, on the first OpenCL CPU device of the
                                library named by ISTHMUS_OPENCL
+
+SMOKE=name:group:rows:columns,... runs only these kernels, of this group and so
+many rows and columns of the result a workgroup.
 """
 
 import ctypes
@@ -33,6 +36,8 @@ def matmul(m, n, k):
     w = rng.normal(0, 1, (k, n)).astype(np.float16)
     y = np.zeros((m, n), np.float32)
     grid = -(-m // 16) * -(-n // 16)
+    if "matmul" in TILES:
+        grid = -(-m // TILES["matmul"][1]) * -(-n // TILES["matmul"][2])
     return [m, n, k], [x, w, y], grid, {2: x.astype(np.float64) @ w}, 0
 
 
@@ -54,6 +59,8 @@ CASES = {
     "matmul": [(matmul, a) for a in [(1, 1, 1), (16, 16, 16), (33, 50, 70)]],
     "gather": [(gather, a) for a in [(9, 1000, None), (9, 700, 9), (9, 300, -1)]],
 }
+TILES = {k[0]: [int(v) for v in k[1:]] for k in
+         (part.split(":") for part in os.environ.get("SMOKE", "").split(",") if part)}
 GROUP = 256
 
 
@@ -117,7 +124,8 @@ class OpenCL:
             b = self.make("clCreateBuffer", self.context, ctypes.c_uint64(1 | 32), ctypes.c_size_t(a.nbytes), ctypes.c_void_p(a.ctypes.data))
             buffers.append(b)
             self.call("clSetKernelArg", kernel, len(sizes) + i, ctypes.c_size_t(8), ctypes.byref(b))
-        lanes, group = ctypes.c_size_t(grid * GROUP), ctypes.c_size_t(GROUP)
+        size = TILES[name][0] if TILES else GROUP
+        lanes, group = ctypes.c_size_t(grid * size), ctypes.c_size_t(size)
         self.call("clEnqueueNDRangeKernel", self.queue, kernel, 1, None, ctypes.byref(lanes), ctypes.byref(group), 0, None, None)
         for a, b in zip(arrays, buffers):
             self.call("clEnqueueReadBuffer", self.queue, b, 1, ctypes.c_size_t(0), ctypes.c_size_t(a.nbytes), ctypes.c_void_p(a.ctypes.data), 0, None, None)
@@ -127,6 +135,8 @@ def main():
     runner = {"cpu": Cpu, "opencl": OpenCL}[sys.argv[1]](sys.argv[2])
     for name, cases in CASES.items():
         worst = 0.0
+        if TILES and name not in TILES:
+            continue
         for make, args in cases:
             sizes, arrays, grid, outputs, code = make(*args)
             error = np.zeros(1, np.int32)

@@ -1,0 +1,105 @@
+//===- Lanes.h - what distribution builds form(lanes) with -----*- C++ -*-===//
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef ISTHMUS_DIALECTS_KERNEL_TRANSFORMS_LANES_H
+#define ISTHMUS_DIALECTS_KERNEL_TRANSFORMS_LANES_H
+
+#include "dialects/Kernel/Kernel.h"
+
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/IRMapping.h"
+#include "llvm/ADT/MapVector.h"
+
+namespace isthmus::kernel {
+
+/// Which elements of a tile a lane holds: register r is the element at
+/// base + offsets[r], per dim. `base` is the lane's, `offsets` are constant.
+struct LaneLayout {
+  llvm::SmallVector<mlir::Value> base;
+  llvm::SmallVector<llvm::SmallVector<int64_t>> offsets;
+};
+
+/// Where barriers are needed: memory that lanes may hand each other.
+class Hazards {
+public:
+  /// Looks at every access of `kernel`, form(tiled) with `group` lanes.
+  Hazards(FuncOp kernel, int64_t group);
+
+  /// Whether a barrier must stand before `op`, a statement of the workgroup's.
+  bool before(mlir::Operation *op);
+  /// Whether one must stand where control flow joins or repeats.
+  bool atJoin();
+  /// After `before` or `atJoin` said so: whether bindings are concerned.
+  bool bindings = false;
+
+private:
+  struct Access {
+    mlir::Value memref;
+    bool write, own; // own: each lane has its elements, always the same
+  };
+  void accessesOf(mlir::Operation *op, llvm::SmallVectorImpl<Access> &accesses);
+  bool clear();
+
+  FuncOp kernel;
+  int64_t group;
+  llvm::DenseSet<mlir::Value> shared;             // by root
+  llvm::MapVector<mlir::Value, bool> outstanding; // by root: written
+};
+
+/// Builds one lane's program of a workgroup's.
+class LaneBuilder {
+public:
+  LaneBuilder(FuncOp kernel, unsigned subgroup);
+  mlir::LogicalResult run();
+
+  mlir::OpBuilder b;
+  FuncOp kernel;
+  const int64_t group;
+  const unsigned subgroup;
+  mlir::Value lane;
+
+  mlir::Value index(mlir::Location loc, int64_t v);
+  mlir::Value uniform(mlir::Value v) { return map.lookupOrDefault(v); }
+  llvm::SmallVector<mlir::Value> uniform(mlir::ValueRange values);
+  /// The registers of a tile.
+  llvm::ArrayRef<mlir::Value> registers(mlir::Value v) { return tiles[v]; }
+  /// Null if a tile of this shape cannot be dealt to the lanes.
+  const LaneLayout *layoutOf(mlir::VectorType type);
+  /// The indices of register `r`'s element, with the tile's first element at
+  /// `indices`; the tile's dims are the last ones.
+  llvm::SmallVector<mlir::Value> at(mlir::Location loc,
+                                    const LaneLayout &layout, unsigned r,
+                                    mlir::ValueRange indices);
+  /// All lanes' values combined, on every lane.
+  mlir::Value reduceGroup(mlir::Location loc, mlir::vector::CombiningKind kind,
+                          mlir::Value v);
+  void barrier(mlir::Location loc, bool bindings = false);
+
+private:
+  mlir::LogicalResult emit(mlir::Block &block);
+  mlir::LogicalResult emit(mlir::Operation *op);
+  mlir::LogicalResult emitFor(mlir::scf::ForOp op);
+  mlir::LogicalResult emitIf(mlir::scf::IfOp op);
+  mlir::LogicalResult deal(mlir::scf::ForallOp forall);
+  mlir::LogicalResult emitTile(mlir::Operation *op);
+  mlir::LogicalResult emitMma(MmaOp op);
+  void onlyFirstLane(mlir::Operation *op);
+  mlir::Value shuffle(mlir::Location loc, mlir::Value v, int64_t distance);
+
+  void flatten(mlir::ValueRange values, llvm::SmallVectorImpl<mlir::Value> &to);
+  void unflatten(mlir::ValueRange values, mlir::ValueRange from);
+  mlir::Block *entry;
+  Hazards hazards;
+  mlir::IRMapping map;
+  llvm::DenseMap<mlir::Value, llvm::SmallVector<mlir::Value>> tiles;
+  llvm::DenseMap<mlir::VectorType, LaneLayout> layouts; // of i1 elements
+};
+
+} // namespace isthmus::kernel
+
+#endif // ISTHMUS_DIALECTS_KERNEL_TRANSFORMS_LANES_H
