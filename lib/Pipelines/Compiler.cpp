@@ -240,7 +240,7 @@ bool Compilation::compileVariant(const Target &target, const TargetInfo &info,
     return false;
   if (options.reference)
     graph::addCompareFunctions(m);
-  if (failed(graph::outlineKernels(m, options.fuse)) || failed(verify(m)))
+  if (failed(graph::outlineKernels(m, info, options.fuse)) || failed(verify(m)))
     return false;
   if (!dump(m, "kernel"))
     return false;

@@ -33,7 +33,8 @@ Type toF32(Type type) {
   return f32;
 }
 
-/// f16 and bf16 math runs in f32. f64 math that is not native runs in f32 as
+/// f16 and bf16 math runs in f32, maxima and minima too, which not every target
+/// has in those types. f64 math that is not native runs in f32 as
 /// well: said in docs/numerics.md.
 struct ThroughF32 : RewritePattern {
   ThroughF32(MLIRContext *ctx) : RewritePattern(MatchAnyOpTypeTag(), 10, ctx) {}
@@ -41,7 +42,8 @@ struct ThroughF32 : RewritePattern {
                                 PatternRewriter &rewriter) const override {
     bool math = isa<math::MathDialect>(op->getDialect()) &&
                 op->getNumResults() == 1 && op->getNumRegions() == 0;
-    if (!math && !isa<arith::RemFOp>(op))
+    if (!math && !isa<arith::RemFOp, arith::MaximumFOp, arith::MinimumFOp,
+                      arith::MaxNumFOp, arith::MinNumFOp>(op))
       return rewriter.notifyMatchFailure(op, "not a math op");
     auto type = dyn_cast<FloatType>(getElementTypeOrSelf(op->getResult(0)));
     if (!type || type.isF32())

@@ -31,7 +31,9 @@ static int64_t bodyCost(linalg::LinalgOp op) {
   return cost;
 }
 
-static bool isContraction(Operation *op) {
+bool graph::isContraction(Operation *op) {
+  if (isa<graph::ConvOp>(op))
+    return true;
   auto generic = dyn_cast<linalg::LinalgOp>(op);
   return generic && (linalg::isaContractionOpInterface(generic) ||
                      kernel::isMatrixProduct(generic));
@@ -40,7 +42,7 @@ static bool isContraction(Operation *op) {
 static bool shouldFuse(OpOperand *use) {
   auto producer = use->get().getDefiningOp<linalg::GenericOp>();
   auto consumer = dyn_cast<linalg::GenericOp>(use->getOwner());
-  if (!producer || !consumer || isContraction(consumer))
+  if (!producer || !consumer || graph::isContraction(consumer))
     return false;
   // A loop's body would compute again what stands before the loop.
   if (producer->getNumResults() != 1 ||
@@ -77,8 +79,69 @@ static LogicalResult replaceDims(func::FuncOp func) {
   return success();
 }
 
+/// Where `reshape` only adds or drops dims of one element: per dim of its
+/// result, the source's dim that it is, or none.
+static std::optional<SmallVector<std::optional<unsigned>>>
+unitDims(graph::ReshapeOp reshape) {
+  auto from = graph::getSizes(reshape.getSource()),
+       to = graph::getSizes(reshape.getResult());
+  if (failed(from) || failed(to))
+    return std::nullopt;
+  SmallVector<std::optional<unsigned>> dims(to->size());
+  unsigned next = 0;
+  auto skipOnes = [&] {
+    while (next < from->size() && isOneInteger((*from)[next]))
+      ++next;
+  };
+  for (auto [dim, size] : llvm::zip_equal(dims, *to)) {
+    if (isOneInteger(size))
+      continue;
+    skipOnes();
+    if (next == from->size() || !isEqualConstantIntOrValue((*from)[next], size))
+      return std::nullopt;
+    dim = next++;
+  }
+  skipOnes();
+  if (next != from->size())
+    return std::nullopt;
+  return dims;
+}
+
+/// Operations read through reshapes that only add or drop dims of one element
+/// (keepdims), so that what is behind them can be fused.
+static void readThroughUnitReshapes(func::FuncOp func) {
+  SmallVector<graph::ReshapeOp> reshapes;
+  func.walk([&](graph::ReshapeOp op) { reshapes.push_back(op); });
+  for (graph::ReshapeOp reshape : reshapes) {
+    auto dims = unitDims(reshape);
+    if (!dims)
+      continue;
+    unsigned rank =
+        cast<RankedTensorType>(reshape.getSource().getType()).getRank();
+    for (OpOperand &use : llvm::make_early_inc_range(reshape->getUses())) {
+      auto reader = dyn_cast<linalg::GenericOp>(use.getOwner());
+      if (!reader || reader.isDpsInit(&use) || graph::isContraction(reader))
+        continue;
+      SmallVector<AffineMap> maps = reader.getIndexingMapsArray();
+      AffineMap &map = maps[use.getOperandNumber()];
+      SmallVector<AffineExpr> exprs(
+          rank, getAffineConstantExpr(0, reader.getContext()));
+      for (auto [i, dim] : llvm::enumerate(*dims))
+        if (dim)
+          exprs[*dim] = map.getResult(i);
+      map = AffineMap::get(map.getNumDims(), 0, exprs, reader.getContext());
+      // Every loop's extent must still be seen in some operand.
+      if (!inversePermutation(concatAffineMaps(maps, reader.getContext())))
+        continue;
+      reader.setIndexingMapsAttr(Builder(reader).getAffineMapArrayAttr(maps));
+      use.set(reshape.getSource());
+    }
+  }
+}
+
 LogicalResult graph::fuseElementwise(ModuleOp module) {
   for (auto func : module.getOps<func::FuncOp>()) {
+    readThroughUnitReshapes(func);
     RewritePatternSet patterns(module.getContext());
     linalg::populateElementwiseOpsFusionPatterns(patterns, shouldFuse);
     GreedyRewriteConfig config;
@@ -104,7 +167,7 @@ linalg::GenericOp graph::findEpilogue(Operation *anchor) {
   if (!consumer.getMatchingIndexingMap(&use).isIdentity() ||
       !consumer.getIndexingMapsArray().back().isIdentity())
     return nullptr;
-  bool vector = isa<graph::ConvOp>(anchor) || isContraction(anchor);
+  bool vector = isContraction(anchor);
   if (auto generic = dyn_cast<linalg::LinalgOp>(anchor)) {
     if (!generic.getNumReductionLoops())
       return nullptr;

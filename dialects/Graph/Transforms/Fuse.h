@@ -16,6 +16,9 @@ namespace isthmus::graph {
 /// reductions that read them, into single linalg.generic ops.
 mlir::LogicalResult fuseElementwise(mlir::ModuleOp module);
 
+/// Whether the plans for contractions or convolutions may take `op`.
+bool isContraction(mlir::Operation *op);
+
 /// The elementwise operation that can run on `anchor`'s result before it is
 /// stored (a contraction's, convolution's or reduction's epilogue), or null.
 mlir::linalg::GenericOp findEpilogue(mlir::Operation *anchor);

@@ -7,6 +7,7 @@
 #include "dialects/Graph/Transforms/Hoist.h"
 
 #include "dialects/Graph/Graph.h"
+#include "dialects/Graph/Transforms/Groups.h"
 #include "dialects/Graph/Transforms/Outline.h"
 #include "dialects/Hal/Hal.h"
 #include "dialects/Kernel/Kernel.h"

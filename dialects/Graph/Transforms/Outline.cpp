@@ -8,9 +8,11 @@
 
 #include "dialects/Graph/Graph.h"
 #include "dialects/Graph/Transforms/Fuse.h"
+#include "dialects/Graph/Transforms/Groups.h"
 #include "dialects/Hal/Hal.h"
 #include "dialects/Kernel/Kernel.h"
 #include "dialects/Kernel/Transforms/Plans.h"
+#include "mlir/Analysis/TopologicalSortUtils.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -33,33 +35,16 @@ static constexpr char kReferencePrefix[] = "reference_";
 // What becomes a kernel
 //===----------------------------------------------------------------------===//
 
-/// A fill that is only ever the start of a computation is made again inside
-/// each kernel that needs it.
-static bool isInitFill(Operation *op) {
-  if (!isa<linalg::FillOp>(op))
-    return false;
-  return llvm::all_of(op->getUses(), [](OpOperand &use) {
-    auto user = dyn_cast<linalg::LinalgOp>(use.getOwner());
-    return user && user.isDpsInit(&use);
-  });
-}
-
 /// Cheap producers that are cloned into a kernel instead of bound.
 static bool isCloned(Value v) {
   Operation *op = v.getDefiningOp();
   if (!op)
     return false;
-  if (isa<tensor::EmptyOp>(op) || isInitFill(op))
+  if (isa<tensor::EmptyOp>(op) || graph::isInitFill(op))
     return true;
   if (isa<RankedTensorType>(v.getType()) || v.getType().isIndex())
     return isa<arith::ConstantOp>(op) && v.getType().isIndex();
   return isa<arith::ArithDialect>(op->getDialect());
-}
-
-bool graph::isKernelOp(Operation *op) {
-  if (isa<linalg::FillOp>(op))
-    return !isInitFill(op);
-  return isa<linalg::LinalgOp, graph::ConvOp, graph::ParallelOp>(op);
 }
 
 /// Cloned and replaced producers are left without users.
@@ -70,12 +55,27 @@ void graph::eraseDead(func::FuncOp func) {
         op.erase();
 }
 
+/// What others than the group read of its results; those of its last operation
+/// in any case.
+static SmallVector<Value> resultsOf(ArrayRef<Operation *> group) {
+  SmallVector<Value> results;
+  auto inside = [&](Operation *user) {
+    return llvm::any_of(group,
+                        [&](Operation *op) { return op->isAncestor(user); });
+  };
+  for (Operation *op : group)
+    for (Value v : op->getResults())
+      if (op == group.back() || !llvm::all_of(v.getUsers(), inside))
+        results.push_back(v);
+  return results;
+}
+
 namespace {
 
 class Outliner {
 public:
-  Outliner(ModuleOp module, bool epilogues)
-      : module(module), epilogues(epilogues) {}
+  Outliner(ModuleOp module, const TargetInfo &info, bool fuse)
+      : module(module), info(info), fuse(fuse) {}
 
   LogicalResult run(func::FuncOp func) {
     SmallVector<Block *> blocks = graph::hostBlocks(func);
@@ -129,11 +129,12 @@ private:
   void returnReferences(func::FuncOp func);
 
   ModuleOp module;
-  bool epilogues;
+  const TargetInfo &info;
+  bool fuse;
   DenseMap<Value, SmallVector<OpFoldResult>> sizes;
   llvm::StringMap<kernel::FuncOp> byText; // label and text
-  /// Each launch of a function that compares, with the last of its reference.
-  SmallVector<std::pair<hal::LaunchOp, hal::LaunchOp>> references;
+  /// Each launch of a function that compares, with what it should result in.
+  SmallVector<std::pair<hal::LaunchOp, SmallVector<Value>>> references;
 
   llvm::SetVector<Value> inputs, scalars, clones;
 };
@@ -142,39 +143,40 @@ private:
 
 LogicalResult Outliner::run(Block &block, bool compare) {
   SmallVector<Operation *> done;
-  llvm::DenseSet<Operation *> taken;
-  SmallVector<SmallVector<Operation *>> groups;
-  for (Operation &op : block) {
-    if (!graph::isKernelOp(&op) || taken.contains(&op))
-      continue;
-    groups.push_back({&op});
-    if (epilogues)
-      if (linalg::GenericOp epilogue = graph::findEpilogue(&op))
-        if (taken.insert(epilogue).second)
-          groups.back().push_back(epilogue);
-  }
-  for (ArrayRef<Operation *> group : groups) {
+  for (ArrayRef<Operation *> group : graph::formGroups(block, info, fuse)) {
     SmallVector<Operation *> again;
     if (compare)
       again = cloneBehind(group);
+    // Which of the clones' results stand for the launch's.
+    SmallVector<std::pair<unsigned, unsigned>> wanted;
+    for (Value v : resultsOf(group))
+      wanted.push_back({llvm::find(group, v.getDefiningOp()) - group.begin(),
+                        cast<OpResult>(v).getResultNumber()});
     auto launch = outline(group, /*reference=*/false);
     if (failed(launch))
       return failure();
     done.append(group.begin(), group.end());
-    FailureOr<hal::LaunchOp> last = failure();
+    SmallVector<hal::LaunchOp> parts;
     for (Operation *part : again) {
-      if (failed(last = outline(part, /*reference=*/true)))
+      auto one = outline(part, /*reference=*/true);
+      if (failed(one))
         return failure();
+      parts.push_back(*one);
       done.push_back(part);
     }
-    if (compare)
-      references.push_back({*launch, *last});
+    if (compare) {
+      references.push_back({*launch, {}});
+      for (auto [part, result] : wanted)
+        references.back().second.push_back(parts[part].getResult(result));
+    }
   }
   // An anchor may stand before ops that its epilogue's kernel reads.
   for (Operation *op : done)
     op->dropAllUses();
   for (Operation *op : done)
     op->erase();
+  // What reads one of a group's results may stand before the group's launch.
+  sortTopologically(&block);
   return success();
 }
 
@@ -233,13 +235,13 @@ void Outliner::returnReferences(func::FuncOp func) {
   // A program counts a function's launches in this order.
   DenseMap<Operation *, unsigned> index;
   func.walk([&](hal::LaunchOp op) { index.try_emplace(op, index.size()); });
-  for (auto [launch, reference] : references) {
+  for (auto &[launch, reference] : references) {
     std::string prefix = "launch." + std::to_string(index[launch]);
     for (auto [j, v] : llvm::enumerate(launch.getInputs()))
       add(prefix + ".in." + std::to_string(j), v);
     for (auto [j, v] : llvm::enumerate(launch.getResults()))
       add(prefix + ".out." + std::to_string(j), v);
-    for (auto [j, v] : llvm::enumerate(reference.getResults()))
+    for (auto [j, v] : llvm::enumerate(reference))
       add(prefix + ".ref." + std::to_string(j), v);
   }
   ret->setOperands(returned);
@@ -249,7 +251,11 @@ void Outliner::returnReferences(func::FuncOp func) {
   func.setResAttrsAttr(b.getArrayAttr(all));
 }
 
-static std::string labelOf(Operation *op) {
+static std::string labelOf(ArrayRef<Operation *> group) {
+  Operation *op = group.front();
+  // An anchor with its epilogue has the anchor's name.
+  if (group.size() > 1 && !graph::isContraction(op))
+    return "rows";
   if (auto parallel = dyn_cast<graph::ParallelOp>(op))
     return parallel.getOp().str();
   if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op)) {
@@ -310,8 +316,8 @@ FailureOr<hal::LaunchOp> Outliner::outline(ArrayRef<Operation *> group,
 
   // The sizes of a kernel: host integers its body uses, then the dims of its
   // bindings. One SSA value is one size, which is how dims are seen to agree.
-  SmallVector<Value> operands, results(op->getResults());
-  operands.assign(inputs.begin(), inputs.end());
+  SmallVector<Value> operands(inputs.begin(), inputs.end());
+  SmallVector<Value> results = resultsOf(group);
   auto addDims = [&](Value v) {
     for (OpFoldResult size : sizesOf(v))
       if (auto value = dyn_cast<Value>(size))
@@ -376,18 +382,16 @@ FailureOr<hal::LaunchOp> Outliner::outline(ArrayRef<Operation *> group,
                                                  /*restrict=*/true));
   for (Value v : clones)
     b.clone(*v.getDefiningOp(), map);
-  Operation *inner = nullptr;
   for (Operation *part : group)
-    inner = b.clone(*part, map);
-  for (auto [i, v] : llvm::enumerate(inner->getResults())) {
+    b.clone(*part, map);
+  for (auto [i, v] : llvm::enumerate(results)) {
     auto out = bufferization::MaterializeInDestinationOp::create(
-        b, loc, Type(), v, k.getBinding(operands.size() + i));
+        b, loc, Type(), map.lookup(v), k.getBinding(operands.size() + i));
     out.setRestrict(true);
     out.setWritable(true);
   }
   kernel::ReturnOp::create(b, loc);
-  k = uniqueKernel(k, (reference ? kReferencePrefix : "k_") +
-                          labelOf(group.front()));
+  k = uniqueKernel(k, (reference ? kReferencePrefix : "k_") + labelOf(group));
 
   b.setInsertionPoint(op);
   SmallVector<Value> resultSizes;
@@ -395,10 +399,10 @@ FailureOr<hal::LaunchOp> Outliner::outline(ArrayRef<Operation *> group,
     for (OpFoldResult size : sizesOf(v))
       if (auto value = dyn_cast<Value>(size))
         resultSizes.push_back(value);
-  auto launch =
-      hal::LaunchOp::create(b, loc, op->getResultTypes(), k.getSymName(),
-                            SmallVector<Value>(scalars.begin(), scalars.end()),
-                            operands, resultSizes);
+  auto launch = hal::LaunchOp::create(
+      b, loc, TypeRange(ValueRange(results)), k.getSymName(),
+      SmallVector<Value>(scalars.begin(), scalars.end()), operands,
+      resultSizes);
   for (auto [from, to] : llvm::zip_equal(results, launch.getResults())) {
     sizes[to] = sizesOf(from);
     from.replaceAllUsesWith(to);
@@ -419,8 +423,9 @@ bool graph::isReferenceKernel(StringRef name) {
   return name.starts_with(kReferencePrefix);
 }
 
-LogicalResult graph::outlineKernels(ModuleOp module, bool epilogues) {
-  Outliner outliner(module, epilogues);
+LogicalResult graph::outlineKernels(ModuleOp module, const TargetInfo &info,
+                                    bool fuse) {
+  Outliner outliner(module, info, fuse);
   for (auto func : llvm::to_vector(module.getOps<func::FuncOp>()))
     if (failed(outliner.run(func)))
       return failure();

@@ -5,11 +5,13 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Takes every kernel of one operation. Each output element is computed by one
-// iteration of an scf.forall, its reduction by serial loops; `serial` is the
-// same with a grid of one workgroup.
+// Takes every kernel of one operation and its epilogue, and every row group.
+// Each output element, or row, is computed by one iteration of an scf.forall,
+// its reductions by serial loops; `serial` is the same with a grid of one
+// workgroup.
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Kernel/Transforms/MergeDims.h"
 #include "dialects/Kernel/Transforms/Plans.h"
 #include "dialects/Kernel/Transforms/VectorBody.h"
 
@@ -23,83 +25,6 @@
 using namespace mlir;
 using namespace isthmus;
 using namespace isthmus::kernel;
-
-/// Loop dims that are one in memory for every operand, merged: fewer, longer
-/// loops. Each group is a run of loop dims.
-static SmallVector<SmallVector<unsigned>> mergeDims(linalg::LinalgOp op,
-                                                    bool parallel) {
-  unsigned loops = op.getNumLoops();
-  SmallVector<bool> joins(loops, false); // joins[d]: d continues d - 1
-  bool regular = !op.hasIndexSemantics();
-  auto kinds = op.getIteratorTypesArray();
-  for (unsigned d = 1; d < loops && regular; ++d) {
-    bool ok = kinds[d] == kinds[d - 1] &&
-              (parallel || kinds[d] == utils::IteratorType::reduction);
-    for (AffineMap map : op.getIndexingMapsArray()) {
-      auto results = map.getResults();
-      int64_t first = -1, second = -1;
-      for (auto [i, e] : llvm::enumerate(results)) {
-        auto dim = dyn_cast<AffineDimExpr>(e);
-        if (!dim) {
-          if (e.isFunctionOfDim(d) || e.isFunctionOfDim(d - 1))
-            ok = false;
-          continue;
-        }
-        if (dim.getPosition() == d - 1)
-          ok &= first < 0, first = i;
-        if (dim.getPosition() == d)
-          ok &= second < 0, second = i;
-      }
-      if ((first < 0) != (second < 0) || (first >= 0 && second != first + 1))
-        ok = false;
-    }
-    joins[d] = ok;
-  }
-  SmallVector<SmallVector<unsigned>> groups;
-  for (unsigned d = 0; d < loops; ++d)
-    if (joins[d])
-      groups.back().push_back(d);
-    else
-      groups.push_back({d});
-  return groups;
-}
-
-/// The operand's memref and map, over merged dims.
-static std::pair<Value, AffineMap>
-mergeOperand(TileBuilder &tb, Value memref, AffineMap map,
-             ArrayRef<SmallVector<unsigned>> groups) {
-  SmallVector<unsigned> groupOf(map.getNumDims());
-  for (auto [g, dims] : llvm::enumerate(groups))
-    for (unsigned d : dims)
-      groupOf[d] = g;
-  SmallVector<ReassociationIndices> reassociation;
-  SmallVector<AffineExpr> exprs;
-  auto results = map.getResults();
-  bool merged = false;
-  for (unsigned i = 0; i < results.size(); ++i) {
-    auto dim = dyn_cast<AffineDimExpr>(results[i]);
-    bool continues = false;
-    if (dim && i) {
-      auto before = dyn_cast<AffineDimExpr>(results[i - 1]);
-      continues = before && before.getPosition() + 1 == dim.getPosition() &&
-                  groupOf[before.getPosition()] == groupOf[dim.getPosition()];
-    }
-    if (continues) {
-      reassociation.back().push_back(i);
-      merged = true;
-      continue;
-    }
-    reassociation.push_back({int64_t(i)});
-    SmallVector<AffineExpr> replace;
-    for (unsigned d = 0; d < map.getNumDims(); ++d)
-      replace.push_back(tb.b.getAffineDimExpr(groupOf[d]));
-    exprs.push_back(results[i].replaceDims(replace));
-  }
-  if (merged)
-    memref =
-        memref::CollapseShapeOp::create(tb.b, tb.loc, memref, reassociation);
-  return {memref, AffineMap::get(groups.size(), 0, exprs, tb.b.getContext())};
-}
 
 /// What the reduction of output `i` starts from.
 static Value initialValue(TileBuilder &tb, linalg::LinalgOp op, unsigned i,
@@ -131,9 +56,17 @@ reduce(TileBuilder &tb, ArrayRef<std::pair<unsigned, OpFoldResult>> dims,
 
 static void emitGeneric(TileBuilder &tb, linalg::LinalgOp op,
                         const Epilogue &epilogue, bool serial) {
-  // An epilogue names the loops one by one.
-  auto groups = mergeDims(op, /*parallel=*/!epilogue.op);
   auto kinds = op.getIteratorTypesArray();
+  SmallVector<SmallVector<unsigned>> groups;
+  for (ArrayRef<unsigned> run : mergeDims(op.getIndexingMapsArray(), kinds)) {
+    // An epilogue and linalg.index name the loops one by one.
+    if (op.hasIndexSemantics() ||
+        (epilogue.op && kinds[run[0]] == utils::IteratorType::parallel))
+      for (unsigned d : run)
+        groups.push_back({d});
+    else
+      groups.push_back(llvm::to_vector(run));
+  }
   SmallVector<OpFoldResult> sizes = loopSizes(tb, op);
   SmallVector<OpFoldResult> space;
   SmallVector<unsigned> spaceDims;
@@ -347,11 +280,16 @@ std::string kernel::planLoops(FuncOp kernel, const TargetInfo &info,
   Operation *main = nullptr;
   Epilogue epilogue;
   std::string why = findAnchor(kernel, main, epilogue);
-  if (!why.empty())
-    return why;
+  RowGroup group;
+  if (!why.empty()) {
+    std::string whyNoRows = findRows(kernel, group);
+    if (!whyNoRows.empty())
+      return why + "; no rows: " + whyNoRows;
+    main = nullptr;
+  }
   // Long points in small groups, so that more of them run at once.
-  bool reduces = isa<graph::ConvOp>(main);
-  if (auto op = dyn_cast<linalg::LinalgOp>(main))
+  bool reduces = !main || isa<graph::ConvOp>(main);
+  if (auto op = dyn_cast_or_null<linalg::LinalgOp>(main))
     reduces = op.getNumReductionLoops();
   int64_t lanes = 0;
   if (info.form == Form::lanes)
@@ -359,7 +297,9 @@ std::string kernel::planLoops(FuncOp kernel, const TargetInfo &info,
             : reduces ? std::min(64u, info.maxGroup)
                       : std::min(256u, info.maxGroup);
   TileBuilder tb(kernel, lanes);
-  if (auto op = dyn_cast<graph::ConvOp>(main))
+  if (!main)
+    emitRowsOnScalars(tb, group, serial);
+  else if (auto op = dyn_cast<graph::ConvOp>(main))
     emitConv(tb, op, epilogue);
   else if (isa<graph::ParallelOp>(main))
     (void)emitParallel(tb, main);

@@ -22,6 +22,7 @@ struct Row {
 static const Row rows[] = {
     {"contraction", false, planContraction},
     {"conv", false, planConv},
+    {"rows", false, planRows},
     {"loops", true,
      [](FuncOp k, const TargetInfo &info) {
        return planLoops(k, info, false);

@@ -7,7 +7,8 @@
 //
 // A plan takes a kernel from form(tensor) to form(tiled). Plans are tried in
 // order, the best first; each that declines says why. The last two, `loops`
-// and `serial`, take every kernel with one operation in it: lowering is total.
+// and `serial`, take every kernel with one operation in it, one with an
+// epilogue, and every row group: lowering is total.
 //
 //===----------------------------------------------------------------------===//
 #ifndef ISTHMUS_DIALECTS_KERNEL_TRANSFORMS_PLAN_H

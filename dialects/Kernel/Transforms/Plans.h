@@ -8,6 +8,7 @@
 #define ISTHMUS_DIALECTS_KERNEL_TRANSFORMS_PLANS_H
 
 #include "dialects/Kernel/Transforms/Plan.h"
+#include "dialects/Kernel/Transforms/RowGroup.h"
 #include "dialects/Kernel/Transforms/TileBuilder.h"
 
 #include <string>
@@ -19,7 +20,11 @@ namespace isthmus::kernel {
 
 std::string planContraction(FuncOp kernel, const TargetInfo &info);
 std::string planConv(FuncOp kernel, const TargetInfo &info);
+std::string planRows(FuncOp kernel, const TargetInfo &info);
 std::string planLoops(FuncOp kernel, const TargetInfo &info, bool serial);
+
+/// Runs a row group one row a point, on scalars: what `loops` does with it.
+void emitRowsOnScalars(TileBuilder &tb, const RowGroup &group, bool serial);
 
 /// A sum of products of two f32 tensors as planContraction takes it, its right
 /// operand packed or not.

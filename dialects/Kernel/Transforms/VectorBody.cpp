@@ -199,11 +199,16 @@ std::string kernel::findAnchor(FuncOp kernel, Operation *&anchor,
     return "";
   if (ops.size() > 2 || !isa<linalg::GenericOp>(ops[1]))
     return "more operations than an anchor and an epilogue";
-  epilogue.op = cast<linalg::LinalgOp>(ops[1]);
-  for (OpOperand &operand : epilogue.op->getOpOperands())
-    if (operand.get() == anchor->getResult(0)) {
-      epilogue.anchorOperand = operand.getOperandNumber();
-      return "";
-    }
-  return "the second operation does not use the first";
+  auto second = cast<linalg::GenericOp>(ops[1]);
+  if (anchor->getNumResults() != 1 || !anchor->getResult(0).hasOneUse())
+    return "the first operation's result has other uses than the second";
+  OpOperand &use = *anchor->getResult(0).use_begin();
+  if (use.getOwner() != second || second.isDpsInit(&use))
+    return "the second operation does not use the first";
+  if (second.getNumReductionLoops() ||
+      !second.getMatchingIndexingMap(&use).isIdentity())
+    return "the second operation is not elementwise over the first's result";
+  epilogue.op = second;
+  epilogue.anchorOperand = use.getOperandNumber();
+  return "";
 }

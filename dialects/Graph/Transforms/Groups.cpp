@@ -1,0 +1,222 @@
+//===- Groups.cpp - which operations become one kernel --------------------===//
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "dialects/Graph/Transforms/Groups.h"
+
+#include "dialects/Graph/Graph.h"
+#include "dialects/Graph/Transforms/Fuse.h"
+#include "dialects/Kernel/Transforms/RowGroup.h"
+#include "llvm/ADT/SetVector.h"
+
+using namespace mlir;
+using namespace isthmus;
+using namespace isthmus::graph;
+
+/// A kernel of more operations takes longer to compile than it saves.
+static constexpr size_t kLargestGroup = 24;
+/// Fewer rows than this, when each is as long as kLongRow, are better left to
+/// several kernels, which share each row among the cores.
+static constexpr int64_t kFewRows = 8, kLongRow = 1 << 16;
+
+bool graph::isInitFill(Operation *op) {
+  if (!isa<linalg::FillOp>(op))
+    return false;
+  return llvm::all_of(op->getUses(), [](OpOperand &use) {
+    auto user = dyn_cast<linalg::LinalgOp>(use.getOwner());
+    return user && user.isDpsInit(&use);
+  });
+}
+
+bool graph::isKernelOp(Operation *op) {
+  if (isa<linalg::FillOp>(op))
+    return !isInitFill(op);
+  return isa<linalg::LinalgOp, ConvOp, ParallelOp>(op);
+}
+
+static SmallVector<OpFoldResult> sizesOf(Value tensor) {
+  auto sizes = getSizes(tensor);
+  if (succeeded(sizes))
+    return *sizes;
+  SmallVector<OpFoldResult> fixed; // a derived weight's
+  Builder b(tensor.getContext());
+  for (int64_t d : cast<RankedTensorType>(tensor.getType()).getShape())
+    fixed.push_back(b.getIndexAttr(d));
+  return fixed;
+}
+
+static bool rowsAccept(ArrayRef<linalg::GenericOp> ops,
+                       const TargetInfo &info) {
+  kernel::RowGroup group;
+  unsigned lane;
+  if (!kernel::findRows(ops, sizesOf, group).empty() ||
+      !kernel::rowLanes(group, info, lane).empty())
+    return false;
+  if (ops.size() == 1)
+    return true;
+  int64_t rows = 1, columns = 1;
+  for (unsigned d = 0; d < group.rank(); ++d) {
+    int64_t &extent = group.isColumn(d) ? columns : rows;
+    for (OpFoldResult size : group.sizes[d])
+      if (auto n = getConstantIntValue(size)) {
+        extent *= *n;
+        break;
+      } else if (!group.isColumn(d)) {
+        extent = kFewRows; // not known to be few
+      }
+  }
+  return rows >= kFewRows || columns < kLongRow;
+}
+
+namespace {
+
+class Former {
+public:
+  Former(Block &block, const TargetInfo &info) : block(block), info(info) {
+    for (auto [i, op] : llvm::enumerate(block))
+      position[&op] = i;
+  }
+  SmallVector<Group> run(bool fuse);
+
+private:
+  void take(Group group);
+  void growRows(linalg::GenericOp seed);
+  bool comesBack(ArrayRef<linalg::GenericOp> group);
+  bool isFree(Operation *op) const {
+    return op && op->getBlock() == &block && isKernelOp(op) &&
+           !groupOf.contains(op);
+  }
+
+  Block &block;
+  const TargetInfo &info;
+  DenseMap<Operation *, unsigned> position;
+  DenseMap<Operation *, unsigned> groupOf;
+  SmallVector<Group> groups;
+};
+
+} // namespace
+
+void Former::take(Group group) {
+  for (Operation *op : group)
+    groupOf[op] = groups.size();
+  groups.push_back(std::move(group));
+}
+
+/// Whether something outside of `group` needs a result of it and is needed by
+/// it: then it cannot be one kernel. The groups there are count as one op each.
+bool Former::comesBack(ArrayRef<linalg::GenericOp> group) {
+  DenseSet<Operation *> inside, seen;
+  unsigned last = 0;
+  for (linalg::GenericOp op : group) {
+    inside.insert(op);
+    last = std::max(last, position.lookup(op));
+  }
+  SmallVector<Operation *> work(group.begin(), group.end());
+  while (!work.empty()) {
+    Operation *op = work.pop_back_val();
+    bool outside = !inside.contains(op);
+    for (Operation *user : op->getUsers()) {
+      user = block.findAncestorOpInBlock(*user);
+      if (inside.contains(user)) {
+        if (outside)
+          return true;
+        continue;
+      }
+      if (!seen.insert(user).second)
+        continue;
+      auto it = groupOf.find(user);
+      if (it != groupOf.end()) {
+        for (Operation *other : groups[it->second]) {
+          seen.insert(other);
+          work.push_back(other);
+        }
+      } else if (position.lookup(user) < last) {
+        work.push_back(user);
+      }
+    }
+  }
+  return false;
+}
+
+void Former::growRows(linalg::GenericOp seed) {
+  SmallVector<linalg::GenericOp> group = {seed};
+  if (!rowsAccept(group, info))
+    return;
+  llvm::SetVector<Operation *> tried;
+  auto next = [&]() -> linalg::GenericOp {
+    for (linalg::GenericOp op : group) {
+      auto candidate = [&](Operation *other) {
+        return isFree(other) && isa<linalg::GenericOp>(other) &&
+               !isContraction(other) && !llvm::is_contained(group, other) &&
+               !tried.contains(other);
+      };
+      for (Value v : op->getOperands())
+        if (candidate(v.getDefiningOp()))
+          return cast<linalg::GenericOp>(v.getDefiningOp());
+      // In the order of the block, whatever the order of the uses.
+      Operation *first = nullptr;
+      for (Operation *user : op->getUsers())
+        if (candidate(user) &&
+            (!first || position.lookup(user) < position.lookup(first)))
+          first = user;
+      if (first)
+        return cast<linalg::GenericOp>(first);
+    }
+    return nullptr;
+  };
+  while (group.size() < kLargestGroup) {
+    linalg::GenericOp op = next();
+    if (!op)
+      break;
+    SmallVector<linalg::GenericOp> larger = group;
+    larger.insert(llvm::upper_bound(larger, op,
+                                    [&](Operation *x, Operation *y) {
+                                      return position.lookup(x) <
+                                             position.lookup(y);
+                                    }),
+                  op);
+    tried.insert(op);
+    if (!rowsAccept(larger, info) || comesBack(larger))
+      continue;
+    group = larger;
+    tried.clear(); // what did not fit may fit now
+  }
+  take(Group(group.begin(), group.end()));
+}
+
+SmallVector<Group> Former::run(bool fuse) {
+  auto withEpilogue = [&](Operation *op) {
+    Group group = {op};
+    if (linalg::GenericOp epilogue = findEpilogue(op))
+      if (isFree(epilogue))
+        group.push_back(epilogue);
+    take(group);
+  };
+  if (fuse) {
+    for (Operation &op : block)
+      if (isFree(&op) && isContraction(&op))
+        withEpilogue(&op);
+    for (Operation &op : block)
+      if (auto generic = dyn_cast<linalg::GenericOp>(op))
+        if (isFree(generic) && generic.getNumReductionLoops())
+          growRows(generic);
+  }
+  for (Operation &op : block)
+    if (isFree(&op)) {
+      if (fuse)
+        withEpilogue(&op);
+      else
+        take({&op});
+    }
+  llvm::sort(groups, [&](const Group &x, const Group &y) {
+    return position.lookup(x.back()) < position.lookup(y.back());
+  });
+  return std::move(groups);
+}
+
+SmallVector<Group> graph::formGroups(Block &block, const TargetInfo &info,
+                                     bool fuse) {
+  return Former(block, info).run(fuse);
+}
