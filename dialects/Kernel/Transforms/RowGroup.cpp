@@ -348,12 +348,11 @@ std::string kernel::rowLanes(const RowGroup &group, const TargetInfo &info,
     return true;
   };
   for (const RowPart &part : group.parts) {
-    // Over rows alone, bodies run on scalars if vectors run along the columns.
-    bool vectors = part.full || !group.isColumn(lane);
-    if (!vectors)
-      continue;
     if (std::string why = checkBody(part); !why.empty())
       return why;
+    // Over rows alone, bodies run on scalars if vectors run along the columns.
+    if (!part.full && group.isColumn(lane))
+      continue;
     for (OpOperand *operand : linalg::GenericOp(part.op).getDpsInputOperands())
       if (!contiguous(part.mapOf(*operand, group.rank())))
         return "an operand is not contiguous along the vector";
