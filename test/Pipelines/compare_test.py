@@ -86,7 +86,7 @@ def main():
             check(out.shape == ref.shape and not np.allclose(out, ref), "and its results")
             check(len(glob.glob(at("repro/in*.npy"))) >= 1, "and its operands")
             shutil.rmtree(at("repro"))
-        check(caught >= 4, f"{caught} broken kernels caught")
+        check(caught >= 3, f"{caught} broken kernels caught")
 
         code, said = call("istc", at("m.onnx"), "-o", at("bad.ist"), "--reference", "--test-break-kernel=contraction")
         code, said = compare("bad.ist")

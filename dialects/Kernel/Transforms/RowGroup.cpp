@@ -167,23 +167,6 @@ Operation *kernel::combinerOf(linalg::GenericOp op) {
   return combiner;
 }
 
-static std::string checkReduction(linalg::GenericOp op) {
-  if (!op.getDpsInits()[0].getDefiningOp<linalg::FillOp>())
-    return "a reduction does not start from a constant";
-  Operation *combiner = combinerOf(op);
-  if (!combiner || !linalg::getCombinerOpKind(combiner) ||
-      !arith::getNeutralElement(combiner))
-    return "a reduction is not by one associative operation";
-  if (isa<arith::AddFOp, arith::MulFOp>(combiner)) {
-    auto flags = cast<arith::ArithFastMathInterface>(combiner)
-                     .getFastMathFlagsAttr()
-                     .getValue();
-    if (!bitEnumContainsAll(flags, arith::FastMathFlags::reassoc))
-      return "a sum must keep its order";
-  }
-  return "";
-}
-
 std::string kernel::findRows(ArrayRef<linalg::GenericOp> ops, SizesOf sizesOf,
                              RowGroup &group) {
   group = {};
@@ -198,9 +181,8 @@ std::string kernel::findRows(ArrayRef<linalg::GenericOp> ops, SizesOf sizesOf,
     if (!part.reduces &&
         !op.getMatchingBlockArgument(op.getDpsInitOperand(0)).use_empty())
       return "an operation reads what it writes";
-    if (part.reduces)
-      if (std::string why = checkReduction(op); !why.empty())
-        return why;
+    if (part.reduces && !op.getDpsInits()[0].getDefiningOp<linalg::FillOp>())
+      return "a reduction does not start from a constant";
     sizes.push_back(loopSizes(op, sizesOf));
     if (part.reduces && !seed) {
       seed = &part;
@@ -314,6 +296,22 @@ std::string kernel::findRows(FuncOp kernel, RowGroup &group) {
       ops, [&](Value tensor) { return sizesIn(kernel, tensor); }, group);
 }
 
+/// Whether the lanes of vectors may be reduced apart and joined at the end.
+static std::string checkReduction(linalg::GenericOp op) {
+  Operation *combiner = combinerOf(op);
+  if (!combiner || !linalg::getCombinerOpKind(combiner) ||
+      !arith::getNeutralElement(combiner))
+    return "a reduction is not by one associative operation";
+  if (isa<arith::AddFOp, arith::MulFOp>(combiner)) {
+    auto flags = cast<arith::ArithFastMathInterface>(combiner)
+                     .getFastMathFlagsAttr()
+                     .getValue();
+    if (!bitEnumContainsAll(flags, arith::FastMathFlags::reassoc))
+      return "a sum must keep its order";
+  }
+  return "";
+}
+
 /// Whether the body of `part` can run on vectors.
 static std::string checkBody(const RowPart &part) {
   for (Type type : linalg::GenericOp(part.op).getBody()->getArgumentTypes())
@@ -350,6 +348,9 @@ std::string kernel::rowLanes(const RowGroup &group, const TargetInfo &info,
   for (const RowPart &part : group.parts) {
     if (std::string why = checkBody(part); !why.empty())
       return why;
+    if (part.reduces)
+      if (std::string why = checkReduction(part.op); !why.empty())
+        return why;
     // Over rows alone, bodies run on scalars if vectors run along the columns.
     if (!part.full && group.isColumn(lane))
       continue;

@@ -496,20 +496,28 @@ void RowEmitter::emitPass(unsigned number) {
   width = lanes;
   SmallVector<Value> accs, inits;
   for (const RowPart *part : reductions) {
-    Operation *combiner = combinerOf(part->op);
     linalg::GenericOp op = part->op;
     Value init =
         tb.scalar(op.getDpsInits()[0].getDefiningOp<linalg::FillOp>().value());
-    TypedAttr neutral = *arith::getNeutralElement(combiner);
+    if (!vectors) {
+      accs.push_back(init);
+      continue;
+    }
+    TypedAttr neutral = *arith::getNeutralElement(combinerOf(op));
     Attribute known;
-    bool isNeutral = matchPattern(init, m_Constant(&known)) && known == neutral;
-    inits.push_back(isNeutral && vectors ? Value() : init);
+    if (matchPattern(init, m_Constant(&known)) && known == neutral)
+      init = Value();
+    inits.push_back(init);
     accs.push_back(
-        vectors ? splatTo(tb, arith::ConstantOp::create(b, loc, neutral), lanes)
-                : init);
+        splatTo(tb, arith::ConstantOp::create(b, loc, neutral), lanes));
   }
   accs = columns(0, accs);
   ofPoint.clear();
+  if (!vectors) {
+    for (auto [part, acc] : llvm::zip_equal(reductions, accs))
+      ofRow[part->result()] = acc;
+    return;
+  }
   for (auto [part, acc, init] : llvm::zip_equal(reductions, accs, inits)) {
     Value v = acc;
     Operation *combiner = combinerOf(part->op);
@@ -529,7 +537,7 @@ void RowEmitter::emitPass(unsigned number) {
       if (narrow)
         v = arith::TruncFOp::create(b, loc, element, v);
     }
-    if (init && vectors)
+    if (init)
       v = applyLike(tb, combiner, splatTo(tb, init, along ? 0 : lanes), v);
     ofRow[part->result()] = v;
   }
