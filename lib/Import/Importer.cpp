@@ -83,6 +83,21 @@ Importer::Importer(const Model &model, MLIRContext &context,
     : b(&context), loc(UnknownLoc::get(&context)), idx(b, loc), model(model),
       options(options), diags(diags), registry(Registry::get()) {}
 
+Importer::~Importer() { eraseAside(); }
+
+void Importer::putAside(Operation *op) {
+  op->remove();
+  aside.push_back(op);
+}
+
+void Importer::eraseAside() {
+  for (Operation *op : aside)
+    op->walk([](Operation *inner) { inner->dropAllReferences(); });
+  for (Operation *op : aside)
+    op->erase();
+  aside.clear();
+}
+
 void Importer::modelError(StringRef code, const Twine &reason,
                           StringRef nextStep) {
   report({code.str(), "", "", 0, reason.str(), nextStep.str()});
@@ -798,6 +813,7 @@ OwningOpRef<ModuleOp> Importer::run() {
                  "please report this model");
     return {};
   }
+  eraseAside();
   if (options.verify) {
     ScopedDiagnosticHandler handler(b.getContext(), [&](Diagnostic &d) {
       std::string where;

@@ -72,6 +72,8 @@ public:
            const OnnxImportOptions &options,
            llvm::SmallVectorImpl<ImportDiagnostic> &diags);
 
+  ~Importer();
+
   mlir::OwningOpRef<mlir::ModuleOp> run();
 
   /// Imports the nodes of a subgraph at the builder's insertion point. The
@@ -93,6 +95,12 @@ public:
   int64_t lowerBound(OpFoldResult size);
 
   void report(ImportDiagnostic diag) { diags.push_back(std::move(diag)); }
+  size_t numDiagnostics() const { return diags.size(); }
+  /// Forgets all after the first `n`.
+  void forgetDiagnostics(size_t n) { diags.truncate(n); }
+  /// Takes an operation out of the module. It and what it holds stay valid
+  /// until the importer ends.
+  void putAside(mlir::Operation *op);
   void modelError(llvm::StringRef code, const llvm::Twine &reason,
                   llvm::StringRef nextStep = "");
 
@@ -129,7 +137,10 @@ private:
   const Registry &registry;
   std::deque<ImportValue> arena;
   std::deque<onnx::NodeProto> boundNodes; // with their function's attributes
+  void eraseAside();
+
   mlir::OwningOpRef<mlir::ModuleOp> module;
+  llvm::SmallVector<mlir::Operation *> aside;
   mlir::Operation *mainFunc = nullptr;
 };
 

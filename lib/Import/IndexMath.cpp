@@ -49,13 +49,23 @@ SmallVector<Value> IndexMath::values(ArrayRef<OpFoldResult> list) {
 template <typename Op>
 OpFoldResult IndexMath::binary(OpFoldResult l, OpFoldResult r) {
   Value lv = value(l), rv = value(r);
-  Key key{b.getInsertionBlock(),
-          const_cast<void *>(TypeID::get<Op>().getAsOpaquePointer()),
-          lv.getAsOpaquePointer(), rv.getAsOpaquePointer()};
-  Value &slot = memo[key];
-  if (!slot)
-    slot = Op::create(b, loc, lv, rv);
-  return slot;
+  auto keyIn = [&](Block *block) {
+    return Key{block,
+               const_cast<void *>(TypeID::get<Op>().getAsOpaquePointer()),
+               lv.getAsOpaquePointer(), rv.getAsOpaquePointer()};
+  };
+  // What was computed before a loop or branch is seen inside.
+  for (Block *block = b.getInsertionBlock();;) {
+    auto it = memo.find(keyIn(block));
+    if (it != memo.end())
+      return it->second;
+    Operation *parent = block->getParentOp();
+    if (!parent || parent->hasTrait<OpTrait::IsIsolatedFromAbove>() ||
+        !parent->getBlock())
+      break;
+    block = parent->getBlock();
+  }
+  return memo[keyIn(b.getInsertionBlock())] = Op::create(b, loc, lv, rv);
 }
 
 OpFoldResult IndexMath::add(OpFoldResult l, OpFoldResult r) {

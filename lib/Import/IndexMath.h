@@ -19,8 +19,9 @@ using mlir::OpFoldResult;
 using Sizes = llvm::SmallVector<OpFoldResult>;
 
 /// Arithmetic on sizes: an attribute when known, else an SSA `index`. Folds
-/// constants and identities, and gives equal expressions of one block the same
-/// SSA value, so that equality of sizes is visible. Overflow wraps.
+/// constants and identities, and gives equal expressions of one block (and
+/// those inside it) the same SSA value, so that equality of sizes is visible.
+/// Overflow wraps.
 class IndexMath {
 public:
   IndexMath(mlir::OpBuilder &b, mlir::Location &loc) : b(b), loc(loc) {}
