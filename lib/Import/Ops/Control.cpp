@@ -73,7 +73,9 @@ static LogicalResult branch(NodeContext &c, OpFoldResult condition,
       (void)c.result((*left)[i], i); // of the graph around
       continue;
     }
-    Joined j{{(*left)[i], (*right)[i]}};
+    Joined j;
+    j.sides[0] = (*left)[i];
+    j.sides[1] = (*right)[i];
     if (failed(join(c, i, j)))
       return failure();
     joined.push_back({i, std::move(j)});
