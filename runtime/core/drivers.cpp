@@ -13,12 +13,24 @@ using namespace isthmus;
 #ifdef ISTHMUS_DRIVER_CPU
 extern "C" const ist_driver ist_cpu_driver;
 #endif
+#ifdef ISTHMUS_DRIVER_CUDA
+extern "C" const ist_driver ist_cuda_driver;
+#endif
+#ifdef ISTHMUS_DRIVER_HIP
+extern "C" const ist_driver ist_hip_driver;
+#endif
 
 namespace {
 
 const ist_driver *const builtin[] = {
 #ifdef ISTHMUS_DRIVER_CPU
     &ist_cpu_driver,
+#endif
+#ifdef ISTHMUS_DRIVER_CUDA
+    &ist_cuda_driver,
+#endif
+#ifdef ISTHMUS_DRIVER_HIP
+    &ist_hip_driver,
 #endif
     nullptr};
 

@@ -23,14 +23,15 @@ TEST(Device, ListAndOpen) {
                 },
                 &names, &error),
             IST_OK);
-  EXPECT_EQ(names, std::vector<std::string>{"cpu"});
+  ASSERT_FALSE(names.empty()); // and what GPUs there are
+  EXPECT_EQ(names[0], "cpu");
   ist_device *d = nullptr;
   for (const char *good : {"cpu", "cpu:0"}) {
     ASSERT_EQ(ist_device_open(good, nullptr, &d, &error), IST_OK);
     ist_device_release(d);
   }
   EXPECT_EQ(ist_device_open("cpu:1", nullptr, &d, &error), IST_NOT_FOUND);
-  EXPECT_EQ(ist_device_open("cuda:0", nullptr, &d, &error), IST_NOT_FOUND);
+  EXPECT_EQ(ist_device_open("npu:0", nullptr, &d, &error), IST_NOT_FOUND);
   EXPECT_NE(std::string(error.message).find("cpu"), std::string::npos);
   EXPECT_EQ(ist_device_open("cpu:x", nullptr, &d, &error),
             IST_INVALID_ARGUMENT);

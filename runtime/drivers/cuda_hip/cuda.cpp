@@ -1,0 +1,348 @@
+//===- cuda.cpp - what CUDA does its own way ------------------------------===//
+#include "cuda.h"
+
+#include <cstdio>
+
+using namespace isthmus;
+using namespace isthmus::gpu;
+using namespace isthmus::stream;
+
+static const Symbol symbols[] = {
+#define IST_REQUIRED(result, name, symbol, parameters, since)                  \
+  {#symbol, true, since, offsetof(CudaSymbols, name)},
+#define IST_OPTIONAL(result, name, symbol, parameters, since)                  \
+  {#symbol, false, since, offsetof(CudaSymbols, name)},
+#include "cuda_symbols.h"
+};
+static const char *const names[] = {"libcuda.so.1", "libcuda.so", nullptr};
+const LibraryDesc Cuda::library = {"cuda",
+                                   "ISTHMUS_CUDA_LIBRARY",
+                                   names,
+                                   "install or update the NVIDIA driver",
+                                   symbols,
+                                   sizeof symbols / sizeof *symbols,
+                                   sizeof(CudaSymbols)};
+
+//===----------------------------------------------------------------------===//
+// What a device can run
+//===----------------------------------------------------------------------===//
+
+static Code capability(const CudaSymbols &api, int device, int *major,
+                       int *minor) {
+  Code code = api.DeviceGetAttribute(major, 75, device);
+  return code ? code : api.DeviceGetAttribute(minor, 76, device);
+}
+
+Code Cuda::arch(const Symbols &api, int device, char *out, size_t size) {
+  int major = 0, minor = 0;
+  Code code = capability(api, device, &major, &minor);
+  std::snprintf(out, size, "sm_%d%d", major, minor);
+  return code;
+}
+
+/// Compute capabilities, as major * 10 + minor, that PTX or cubins exist for.
+static const int capabilities[] = {50, 52,  53,  60,  61,  62,  70,
+                                   72, 75,  80,  86,  87,  88,  89,
+                                   90, 100, 101, 103, 110, 120, 121};
+/// PTX versions and the CUDA version whose drivers brought them.
+static const struct {
+  int ptx, cuda;
+} ptxVersions[] = {{70, 11000}, {71, 11010}, {72, 11020}, {73, 11030},
+                   {74, 11040}, {75, 11050}, {76, 11060}, {77, 11070},
+                   {78, 11080}, {80, 12000}, {81, 12010}, {82, 12020},
+                   {83, 12030}, {84, 12040}, {85, 12050}, {86, 12070},
+                   {87, 12080}, {88, 12090}, {90, 13000}, {91, 13010}};
+
+/// The rules of compatibility, spelt out so that a variant needs but to ask:
+/// PTX for sm_80 runs on every later chip, for sm_90a on that chip alone, for
+/// sm_100f on the same major version from 10.0 on; machine code on the same
+/// major version.
+void Cuda::facts(const Self &gpu, const char *arch, Device &d) {
+  int major = 0, minor = 0, driver = 0;
+  capability(*gpu.api, gpu.device, &major, &minor);
+  gpu.api->DriverGetVersion(&driver);
+  int own = major * 10 + minor;
+  char list[1200] = "";
+  size_t used = 0;
+  auto add = [&](const char *format, int a, char suffix = 0) {
+    used += static_cast<size_t>(
+        std::snprintf(list + used, sizeof list - used, format, a, suffix));
+    if (used > sizeof list - 1)
+      used = sizeof list - 1;
+  };
+  bool known = false;
+  for (int c : capabilities) {
+    if (c > own)
+      continue;
+    known |= c == own;
+    add(",sm_%d", c);
+    if (c / 10 != major)
+      continue;
+    add(",cubin_sm_%d", c);
+    if (c >= 100)
+      add(",sm_%d%c", c, 'f');
+  }
+  if (!known)
+    add(",sm_%d", own), add(",cubin_sm_%d", own);
+  if (own >= 90)
+    add(",sm_%d%c", own, 'a'), add(",cubin_sm_%d%c", own, 'a');
+  for (auto &v : ptxVersions)
+    if (v.cuda <= driver)
+      add(",ptx%d", v.ptx);
+  d.fact("nvidia.arch", "%s", arch);
+  d.fact("nvidia.features", "%s", list + 1);
+  d.fact("nvidia.driver", "%d.%d", driver / 1000, driver % 1000 / 10);
+}
+
+//===----------------------------------------------------------------------===//
+// Contexts
+//===----------------------------------------------------------------------===//
+
+int Cuda::takeContext(Device &d, Self &gpu, const ist_native *native,
+                      ist_error *error) {
+  const Symbols &api = *gpu.api;
+  if (!native) {
+    Code code = api.PrimaryCtxRetain(&gpu.context, gpu.device);
+    if (code)
+      return d.failed(code, error, "retaining the primary context");
+    gpu.contextIsOurs = true;
+    return IST_OK;
+  }
+  gpu.context = native->handle;
+  int device = -1;
+  void *popped;
+  Code code = api.CtxPushCurrent(gpu.context);
+  if (!code) {
+    code = api.CtxGetDevice(&device);
+    api.CtxPopCurrent(&popped);
+  }
+  if (code)
+    return d.failed(code, error, "taking over a context");
+  if (device != gpu.device)
+    return fail(error, IST_INVALID_ARGUMENT,
+                "the context given belongs to device %d, not to cuda:%u",
+                device, d.index);
+  return IST_OK;
+}
+
+Code Cuda::enter(Self &gpu, uint64_t *state) {
+  void *current = nullptr;
+  if (!gpu.api->CtxGetCurrent(&current) && current == gpu.context)
+    return 0;
+  *state = 1;
+  return gpu.api->CtxPushCurrent(gpu.context);
+}
+
+void Cuda::leave(Self &gpu, uint64_t state) {
+  void *popped;
+  if (state)
+    gpu.api->CtxPopCurrent(&popped);
+}
+
+ist_status Cuda::checkStream(Device &d, Self &gpu, void *stream,
+                             ist_error *error) {
+  void *context = nullptr;
+  if (!gpu.api->StreamGetCtx || !stream) // 0 is every context's own
+    return IST_OK;
+  if (Code code = gpu.api->StreamGetCtx(stream, &context))
+    return d.failed(code, error, "taking over a stream");
+  if (context != gpu.context)
+    return fail(error, IST_INVALID_ARGUMENT,
+                "the stream given is of another context than cuda:%u's; open "
+                "the device with that context",
+                d.index);
+  return IST_OK;
+}
+
+//===----------------------------------------------------------------------===//
+// Code
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+/// Options of the JIT: its log is what an error needs.
+struct JitLog {
+  char text[640] = "";
+  int options[2] = {5, 6}; // ERROR_LOG_BUFFER, ..._SIZE_BYTES
+  void *values[2] = {text, reinterpret_cast<void *>(sizeof text - 1)};
+
+  ist_status explain(Device &d, Code code, ist_error *error) {
+    for (char *p = text; *p; ++p)
+      if (*p == '\n')
+        *p = ' ';
+    return d.failed(code, error, "loading code%s%.180s", *text ? ": " : "",
+                    text);
+  }
+};
+
+/// FNV-1a.
+uint64_t hash(const void *data, size_t size) {
+  uint64_t h = 0xcbf29ce484222325;
+  for (size_t i = 0; i < size; ++i)
+    h = (h ^ static_cast<const uint8_t *>(data)[i]) * 0x100000001b3;
+  return h;
+}
+
+} // namespace
+
+/// PTX to machine code for this device, which the host keeps for other
+/// processes.
+static int loadPtx(Device &d, Gpu<Cuda> &gpu, const void *code, size_t size,
+                   const ist_module_options &options, void **module,
+                   ist_error *error) {
+  const CudaSymbols &api = *gpu.api;
+  char key[256], arch[32];
+  int driver = 0;
+  api.DriverGetVersion(&driver);
+  Cuda::arch(api, gpu.device, arch, sizeof arch);
+  if (options.key)
+    std::snprintf(key, sizeof key, "cubin-%.160s-%s-%d", options.key, arch,
+                  driver);
+  else
+    std::snprintf(key, sizeof key, "cubin-%016llx-%zx-%s-%d",
+                  static_cast<unsigned long long>(hash(code, size)), size, arch,
+                  driver);
+  const ist_host &host = *d.host;
+  size_t bytes = 0;
+  if (void *kept = host.cache_get(host.user, key, &bytes)) {
+    ist_error ignored;
+    Code s = checkElf(kept, bytes, &ignored)
+                 ? 1
+                 : api.ModuleLoadDataEx(module, kept, 0, nullptr, nullptr);
+    host.deallocate(host.user, kept);
+    if (!s)
+      return IST_OK;
+    host.log(host.user, IST_LOG_WARNING,
+             "cuda: kept machine code was not taken; compiling it again");
+  }
+  // The compiler wants a terminated string.
+  char *text = static_cast<char *>(std::malloc(size + 1));
+  if (!text)
+    return outOfMemory(error, size + 1, "PTX");
+  std::memcpy(text, code, size);
+  text[size] = 0;
+  JitLog log;
+  void *link = nullptr, *cubin = nullptr;
+  Code s = api.LinkCreate(2, log.options, log.values, &link);
+  if (!s)
+    s = api.LinkAddData(link, /*PTX*/ 1, text, size + 1, "isthmus", 0, nullptr,
+                        nullptr);
+  if (!s)
+    s = api.LinkComplete(link, &cubin, &bytes);
+  if (!s)
+    s = api.ModuleLoadDataEx(module, cubin, 0, nullptr, nullptr);
+  if (!s)
+    host.cache_put(host.user, key, cubin, bytes);
+  if (link)
+    api.LinkDestroy(link); // with the cubin
+  std::free(text);
+  return s ? log.explain(d, s, error) : IST_OK;
+}
+
+int Cuda::moduleLoad(Device &d, Self &gpu, const void *code, size_t size,
+                     const ist_module_options &options, void **module,
+                     ist_error *error) {
+  if (std::strcmp(options.format, "ptx") == 0)
+    return loadPtx(d, gpu, code, size, options, module, error);
+  if (std::strcmp(options.format, "cubin") != 0)
+    return fail(error, IST_UNAVAILABLE,
+                "driver cuda loads ptx and cubin, not '%.40s'", options.format);
+  if (ist_status s = checkElf(code, size, error))
+    return s;
+  JitLog log;
+  Code s = gpu.api->ModuleLoadDataEx(module, code, 2, log.options, log.values);
+  return s ? log.explain(d, s, error) : IST_OK;
+}
+
+Code Cuda::finishKernel(Self &gpu, const ist_kernel_desc &desc, void *f) {
+  const Symbols &api = *gpu.api;
+  // More than the usual 48 KiB must be asked for.
+  if (desc.dynamic_shared)
+    if (Code code = api.FuncSetAttribute(f, flags::funcMaxDynamicShared,
+                                         static_cast<int>(desc.dynamic_shared)))
+      return code;
+  // Lazy loading would do this in the first launch, and a capture forbids it.
+  // Before there was a function for it, asking for an attribute did it.
+  int ignored;
+  return api.FuncLoad ? api.FuncLoad(f)
+                      : api.FuncGetAttribute(&ignored, flags::funcShared, f);
+}
+
+//===----------------------------------------------------------------------===//
+// Commands
+//===----------------------------------------------------------------------===//
+
+Code Cuda::launchCluster(Self &gpu, void *stream, const Command &c,
+                         void **arguments) {
+  if (!gpu.api->LaunchKernelEx)
+    return 801; // not supported
+  CudaLaunchAttribute cluster = {};
+  cluster.id = 4; // CLUSTER_DIMENSION
+  cluster.cluster[0] = c.cluster;
+  cluster.cluster[1] = cluster.cluster[2] = 1;
+  CudaLaunchConfig config = {{static_cast<unsigned>(c.grid), 1, 1},
+                             {c.kernel->block, 1, 1},
+                             c.dynamicShared,
+                             stream,
+                             &cluster,
+                             1};
+  return gpu.api->LaunchKernelEx(&config, c.kernel->handle, arguments, nullptr);
+}
+
+static CudaKernelNode kernelNode(const Command &c, void **arguments) {
+  pointAtArgs(c, arguments);
+  return {c.kernel->handle,
+          {static_cast<unsigned>(c.grid), 1, 1},
+          {c.kernel->block, 1, 1},
+          c.dynamicShared,
+          arguments,
+          nullptr,
+          nullptr,
+          nullptr};
+}
+static CudaMemsetNode memsetNode(const Command &c) {
+  return {c.to, 0, c.value, 1, c.bytes, 1};
+}
+static CudaCopyNode copyNode(const Command &c) {
+  constexpr int unified = 4; // the address says where it is
+  CudaCopyNode n = {};
+  n.from.type = n.to.type = unified;
+  n.from.device = c.from;
+  n.to.device = c.to;
+  n.width = c.bytes;
+  n.height = n.depth = 1;
+  return n;
+}
+
+Code Cuda::addNode(Self &gpu, void *graph, void *const *after, size_t count,
+                   const Command &c, void **node) {
+  const Symbols &api = *gpu.api;
+  if (c.kind == Command::copy) {
+    CudaCopyNode n = copyNode(c);
+    return api.GraphAddMemcpyNode(node, graph, after, count, &n, gpu.context);
+  }
+  if (c.kind == Command::fill) {
+    CudaMemsetNode n = memsetNode(c);
+    return api.GraphAddMemsetNode(node, graph, after, count, &n, gpu.context);
+  }
+  if (c.cluster > 1)
+    return 801; // not supported: the node would need an attribute
+  void *arguments[kMaxArgs + 1];
+  CudaKernelNode n = kernelNode(c, arguments);
+  return api.GraphAddKernelNode(node, graph, after, count, &n);
+}
+
+Code Cuda::changeNode(Self &gpu, void *exec, void *node, const Command &c) {
+  const Symbols &api = *gpu.api;
+  if (c.kind == Command::copy) {
+    CudaCopyNode n = copyNode(c);
+    return api.GraphExecMemcpyNodeSetParams(exec, node, &n, gpu.context);
+  }
+  if (c.kind == Command::fill) {
+    CudaMemsetNode n = memsetNode(c);
+    return api.GraphExecMemsetNodeSetParams(exec, node, &n, gpu.context);
+  }
+  void *arguments[kMaxArgs + 1];
+  CudaKernelNode n = kernelNode(c, arguments);
+  return api.GraphExecKernelNodeSetParams(exec, node, &n);
+}

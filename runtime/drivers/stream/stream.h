@@ -1,0 +1,247 @@
+//===- stream.h - a driver over streams and events ------------------------===//
+#ifndef ISTHMUS_DRIVERS_STREAM_STREAM_H
+#define ISTHMUS_DRIVERS_STREAM_STREAM_H
+
+#include "ops.h"
+
+#include <pthread.h>
+
+namespace isthmus::stream {
+
+/// A place in a stream that others wait for. Counted, guarded by its device's
+/// lock; without references it goes back to the pool.
+struct Event {
+  void *handle;
+  uint64_t stream; // serial number of the queue it was recorded in
+  uint32_t references;
+  bool done;
+  ist_error *failure;    // of the work before it; owned
+  Array<Event *> waited; // what its queue waited for since the event before
+  Event *next;           // in the pool
+};
+
+struct Device {
+  const Ops *ops;
+  const ist_host *host;
+  const char *driver; // "cuda"
+  uint32_t index;
+  void *vendor = nullptr;
+  bool recordings = false;
+
+  ist_description description = {};
+  char summary[128] = "";
+  ist_fact facts[16];
+  char text[4096]; // the facts' values
+  size_t textUsed = 0;
+
+  pthread_mutex_t lock;
+  pthread_cond_t changed; // a value, or the loss of the device
+  Event *pool = nullptr;
+  uint64_t serial = 0;
+  uint32_t lost = 0; // atomic; then `loss` is written no more
+  ist_error loss;
+
+  /// Cut short when there is no room: a fact is a comma-separated list.
+  __attribute__((format(printf, 3, 4))) void fact(const char *key,
+                                                  const char *format, ...);
+
+  /// `code` in words, after what was being done. Remembers a loss.
+  __attribute__((format(printf, 4, 5))) ist_status failed(Code code,
+                                                          ist_error *error,
+                                                          const char *format,
+                                                          ...);
+  /// OK, or the loss again.
+  ist_status alive(ist_error *error);
+};
+
+struct Guard {
+  explicit Guard(Device &d) : d(d) { ::pthread_mutex_lock(&d.lock); }
+  ~Guard() { ::pthread_mutex_unlock(&d.lock); }
+  Device &d;
+};
+
+/// Vendor calls happen within one. Functions that cannot fail go on when it is
+/// not `ok`: what they end knows where it belongs.
+struct Entered {
+  explicit Entered(Device &d, bool commands = false)
+      : d(d), commands(commands) {
+    if (d.ops->enter)
+      code = d.ops->enter(d, commands, &state);
+  }
+  ~Entered() {
+    if (d.ops->leave && !code)
+      d.ops->leave(d, commands, state);
+  }
+  ist_status ok(ist_error *error) {
+    return code ? d.failed(code, error, "making the device current") : IST_OK;
+  }
+  Device &d;
+  bool commands;
+  Code code = 0;
+  uint64_t state = 0;
+};
+
+struct Point {
+  uint64_t value;
+  Event *event;
+};
+
+struct Failure {
+  uint64_t value;
+  ist_error *error; // owned
+};
+
+struct Semaphore {
+  Device *device;
+  uint64_t value;
+  Array<Point> points; // submitted and not seen reached, by value
+  Array<Failure> failures;
+};
+
+struct Recording {
+  Device *device;
+  void *graph;
+  Array<Command> commands;
+  Array<uint8_t> changed; // one for each command
+};
+
+struct Queue {
+  Device *device;
+  void *stream;
+  uint64_t serial;
+  bool native;        // the caller's
+  bool failed;        // a function failed: commands may still run
+  ist_error *failure; // of work waited for; goes to the next signals
+  Array<Event *> waited;
+  Recording *recording; // between begin and end
+  bool recordingFailed;
+};
+
+struct Module {
+  Device *device;
+  void *handle;
+  Kernel *kernels;
+};
+
+// semaphore.cpp
+void release(Device &, Event *);
+void dropPool(Device &);
+int submit(ist_driver_queue *, const ist_driver_submit *, ist_error *);
+int semaphoreCreate(ist_driver_device *, ist_driver_semaphore **, ist_error *);
+void semaphoreDestroy(ist_driver_semaphore *);
+int semaphoreQuery(ist_driver_semaphore *, uint64_t *, ist_error *);
+int semaphoreSignal(ist_driver_semaphore *, uint64_t, ist_error *);
+int semaphoreWait(ist_driver_semaphore *, uint64_t value, uint64_t timeout,
+                  ist_error *);
+
+// queue.cpp
+int queueCreate(ist_driver_device *, const ist_native *, ist_driver_queue **,
+                ist_error *);
+void queueDestroy(ist_driver_queue *);
+int copy(ist_driver_queue *, uint64_t to, uint64_t from, uint64_t bytes,
+         ist_error *);
+int fill(ist_driver_queue *, uint64_t to, uint8_t value, uint64_t bytes,
+         ist_error *);
+int launch(ist_driver_queue *, const ist_launch *, ist_error *);
+
+// recording.cpp
+extern const ist_recording_extension recordingExtension;
+int record(Queue &, Command, ist_error *);
+void destroyRecording(Recording *);
+
+// device.cpp
+int open(const Ops &, const char *driver, const ist_host *, uint32_t index,
+         const ist_native *, ist_driver_device **, ist_error *);
+void close(ist_driver_device *);
+int describe(ist_driver_device *, ist_description *, ist_error *);
+int memInfo(ist_driver_device *, uint64_t *, uint64_t *, ist_error *);
+const void *extension(ist_driver_device *, const char *);
+int alloc(ist_driver_device *, ist_memory_kind, uint64_t, ist_driver_memory *,
+          ist_error *);
+void freeMemory(ist_driver_device *, ist_driver_memory *);
+int import(ist_driver_device *, const ist_import *, ist_driver_memory *,
+           ist_error *);
+int moduleLoad(ist_driver_device *, const void *, size_t,
+               const ist_module_options *, ist_driver_module **, ist_error *);
+void moduleUnload(ist_driver_module *);
+int kernelGet(ist_driver_module *, const ist_kernel_desc *,
+              const ist_driver_kernel **, ist_error *);
+
+// The driver table's types are each driver's own, and this library has several
+// drivers: theirs are only ever named by pointers.
+inline Device *of(ist_driver_device *p) {
+  return reinterpret_cast<Device *>(p);
+}
+inline Queue *of(ist_driver_queue *p) { return reinterpret_cast<Queue *>(p); }
+inline Semaphore *of(ist_driver_semaphore *p) {
+  return reinterpret_cast<Semaphore *>(p);
+}
+inline Module *of(ist_driver_module *p) {
+  return reinterpret_cast<Module *>(p);
+}
+inline const Kernel *of(const ist_driver_kernel *p) {
+  return reinterpret_cast<const Kernel *>(p);
+}
+inline Recording *of(ist_driver_recording *p) {
+  return reinterpret_cast<Recording *>(p);
+}
+
+/// An input with members that this build does not know.
+template <typename T>
+ist_status known(const Device &d, const T &input, const char *what,
+                 ist_error *error) {
+  if (ist_tail_is_zero(&input, sizeof input))
+    return IST_OK;
+  return fail(error, IST_UNIMPLEMENTED,
+              "the %s driver was given a %s with members that it does not "
+              "know; update it",
+              d.driver, what);
+}
+
+/// The driver table over `Vendor`, which has `name`, `vendor`, `formats` and
+/// `ops`.
+template <typename Vendor> struct Table {
+  static int enumerate(const ist_host *, ist_identity *identities,
+                       uint32_t capacity, uint32_t *count, ist_error *error) {
+    return Vendor::ops.enumerate(identities, capacity, count, error);
+  }
+  static int open(const ist_host *host, uint32_t index,
+                  const ist_native *native, ist_driver_device **out,
+                  ist_error *error) {
+    return stream::open(Vendor::ops, Vendor::name, host, index, native, out,
+                        error);
+  }
+  static constexpr ist_driver driver() {
+    return {sizeof(ist_driver),
+            Vendor::name,
+            Vendor::vendor,
+            Vendor::formats,
+            enumerate,
+            open,
+            close,
+            describe,
+            memInfo,
+            extension,
+            alloc,
+            freeMemory,
+            import,
+            queueCreate,
+            queueDestroy,
+            copy,
+            fill,
+            launch,
+            submit,
+            semaphoreCreate,
+            semaphoreDestroy,
+            semaphoreQuery,
+            semaphoreSignal,
+            semaphoreWait,
+            moduleLoad,
+            moduleUnload,
+            kernelGet};
+  }
+};
+
+} // namespace isthmus::stream
+
+#endif // ISTHMUS_DRIVERS_STREAM_STREAM_H
