@@ -1,7 +1,8 @@
 """ist-run, ist-info and ist-bench on a sample; standard library only."""
-import json, os, struct, subprocess, sys, tempfile, unittest, zipfile
+import json, os, struct, subprocess, sys, tempfile, unittest, unittest.mock, zipfile
 
 BIN = sys.argv.pop(1)
+FAKE_CUDA = sys.argv.pop(1)
 
 
 def run(tool, *args, code=0):
@@ -46,6 +47,18 @@ class Tools(unittest.TestCase):
                     f.seek(m.header_offset + 26)
                     name, extra = struct.unpack("<HH", f.read(4))
                 self.assertEqual((m.header_offset + 30 + name + extra) % 65536, 0)
+
+    def test_vendors_libraries_are_opened_when_asked_for(self):
+        marker = self.path("opened")
+        with unittest.mock.patch.dict(os.environ, ISTHMUS_CUDA_LIBRARY=FAKE_CUDA, ISTHMUS_FAKE_MARKER=marker,
+                                      ISTHMUS_HIP_LIBRARY="/nowhere/libamdhip64.so"):
+            run("ist-run", self.model, "--device=cpu", "--input=@" + self.path("x.npy"))
+            run("ist-run", self.model, "--input=@" + self.path("x.npy"))
+            self.assertFalse(os.path.exists(marker))
+            listed = run("ist-run", "--list-devices")
+            self.assertTrue(os.path.exists(marker))
+        self.assertRegex(listed, r"(?m)^cuda:1 +NVIDIA Fake 1 \(sm_90\)")
+        self.assertRegex(listed, r"(?m)^hip +not available: .*/nowhere/libamdhip64.so.*install ROCm")
 
     def test_run(self):
         y = self.path("y.npy")

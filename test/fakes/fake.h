@@ -1,0 +1,54 @@
+//===- fake.h - what tests tell and ask a fake vendor library -------------===//
+//
+// A fake is a shared library made from a driver's symbol table. It keeps what a
+// stream is given and runs it as late as the API allows, in an order drawn at
+// random from all that may come next, so that a wait that is missing is seen.
+//
+//===----------------------------------------------------------------------===//
+#ifndef ISTHMUS_TEST_FAKES_FAKE_H
+#define ISTHMUS_TEST_FAKES_FAKE_H
+
+#include <cstddef>
+#include <cstdint>
+
+namespace isthmus::fake {
+
+/// Runs a kernel: `code` is the module as it was given, `args` its arguments,
+/// one after the other. False: it faults.
+using Exec = bool (*)(void *user, const void *code, size_t size,
+                      const char *kernel, uint64_t grid, uint32_t block,
+                      const void *args);
+
+struct Control {
+  /// Forgets faults, counts and misuse; objects stay.
+  void (*reset)(uint32_t seed);
+  /// The n-th call from now, from 1, fails with the vendor's `code`; 0: none.
+  /// Functions that end something are not counted.
+  void (*failAt)(int n, int code);
+  /// The next kernel to run faults with `code`, and all calls after it fail.
+  void (*faultNext)(int code);
+  /// Null: kernels are functions of a host's ELF file.
+  void (*setExec)(Exec exec, void *user);
+  /// Calls since reset of one function (the driver's name for it); null: of all
+  /// that are counted.
+  int (*calls)(const char *symbol);
+  /// What was used wrongly; "" if nothing was. Static memory.
+  const char *(*misuse)();
+  /// Objects that are alive: "2 events, 1 stream", or "".
+  const char *(*alive)();
+  /// The application's own stream and context, as a caller has them.
+  void *(*makeStream)();
+  void (*dropStream)(void *stream);
+  void *(*currentContext)();
+  /// Begins to capture it; or ends that, and gives how many commands there
+  /// were, or -1 when something broke the capture.
+  void (*beginCapture)(void *stream);
+  int (*endCapture)(void *stream);
+};
+
+/// Exported by every fake under this name, as const Control *(*)().
+constexpr const char *kControl = "isthmus_fake_control";
+
+} // namespace isthmus::fake
+
+#endif // ISTHMUS_TEST_FAKES_FAKE_H
