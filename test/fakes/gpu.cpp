@@ -789,8 +789,15 @@ int fake_LinkAddData(void *link, int type, void *data, size_t size,
   if (!l || type != 1 || size == 0 || text[size - 1])
     return kInvalidValue;
   l->code.assign(text, size - 1);
-  // Text for the compiler to refuse; everything else passes for PTX.
-  if (std::strstr(text, "syntax error")) {
+  // PTX is taken for what a host's ELF file says; that must be whole.
+  bool good = false;
+  Elf64_Ehdr h;
+  if (size > sizeof h) {
+    std::memcpy(&h, text, sizeof h);
+    good = std::memcmp(h.e_ident, ELFMAG, SELFMAG) == 0 &&
+           h.e_shoff + size_t(h.e_shnum) * h.e_shentsize <= size - 1;
+  }
+  if (!good) {
     if (l->log)
       std::strcpy(l->log, "ptxas fatal: line 1\nsyntax error");
     return 218;

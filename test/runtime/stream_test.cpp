@@ -461,7 +461,8 @@ TEST_P(Streams, Recordings) {
   // A command that fails takes the recording with it.
   ASSERT_EQ(r->begin(q, &error), IST_OK);
   EXPECT_EQ(drive.launch(q, inc, 1, {1}), IST_INVALID_ARGUMENT);
-  EXPECT_NE(r->end(q, &recording, &error), IST_OK);
+  EXPECT_EQ(r->end(q, &recording, &error), IST_INVALID_ARGUMENT);
+  EXPECT_TRUE(says("inc_i64")) << error.message;
   ASSERT_EQ(r->begin(q, &error), IST_OK);
   EXPECT_EQ(drive.submit(q, {}, {{s, ++value}}), IST_INVALID_ARGUMENT);
   EXPECT_NE(r->end(q, &recording, &error), IST_OK);

@@ -51,6 +51,7 @@ void stream::queueDestroy(ist_driver_queue *queue) {
   }
   destroyRecording(q->recording);
   std::free(q->failure);
+  std::free(q->recordingFailure);
   destroy(q);
 }
 
@@ -142,7 +143,7 @@ int stream::launch(ist_driver_queue *queue, const ist_launch *launch,
                    ist_error *error) {
   Queue &q = *of(queue);
   if (ist_status s = check(*q.device, launch, error)) {
-    q.recordingFailed = true;
+    spoilRecording(q, *error);
     return s;
   }
   Command c = {};

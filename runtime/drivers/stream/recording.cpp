@@ -22,6 +22,12 @@ void stream::destroyRecording(Recording *r) {
   destroy(r);
 }
 
+void stream::spoilRecording(Queue &q, const ist_error &error) {
+  if (q.recording && !q.recordingFailure)
+    q.recordingFailure = copyOf(error);
+  // Without memory to remember it there is none for the graph either.
+}
+
 int stream::record(Queue &q, Command c, ist_error *error) {
   if (c.kind == Command::launch && c.kernel->argsBytes) {
     void *copy = std::malloc(c.kernel->argsBytes);
@@ -34,8 +40,9 @@ int stream::record(Queue &q, Command c, ist_error *error) {
   bool lacking = c.kind == Command::launch && c.kernel->argsBytes && !c.args;
   if (lacking || !q.recording->commands.push(c)) {
     std::free(const_cast<void *>(c.args));
-    q.recordingFailed = true;
-    return outOfMemory(error, sizeof c, "a recording");
+    outOfMemory(error, sizeof c, "a recording");
+    spoilRecording(q, *error);
+    return IST_RESOURCE_EXHAUSTED;
   }
   return IST_OK;
 }
@@ -54,7 +61,6 @@ int begin(ist_driver_queue *queue, ist_error *error) {
     return outOfMemory(error, sizeof(Recording), "a recording");
   q.recording->device = q.device;
   q.recording->graph = nullptr;
-  q.recordingFailed = false;
   return IST_OK;
 }
 
@@ -66,9 +72,12 @@ int end(ist_driver_queue *queue, ist_driver_recording **out, ist_error *error) {
     return fail(error, IST_INVALID_ARGUMENT, "the queue is not recording");
   q.recording = nullptr;
   ist_status s = d.alive(error);
-  if (!s && q.recordingFailed)
-    s = fail(error, IST_RESOURCE_EXHAUSTED,
-             "a command of the recording failed; record again");
+  if (!s && q.recordingFailure) {
+    *error = *q.recordingFailure;
+    s = error->code;
+  }
+  std::free(q.recordingFailure);
+  q.recordingFailure = nullptr;
   if (!s && !r->changed.resize(r->commands.size()))
     s = outOfMemory(error, r->commands.size(), "a recording");
   if (!s) {

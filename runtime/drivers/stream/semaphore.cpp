@@ -15,7 +15,7 @@ using namespace isthmus::stream;
 
 static unsigned long long ull(uint64_t v) { return v; }
 
-static ist_error *copyOf(const ist_error &error) {
+ist_error *stream::copyOf(const ist_error &error) {
   ist_error *copy = static_cast<ist_error *>(std::malloc(sizeof error));
   if (copy)
     *copy = error;
@@ -372,9 +372,10 @@ int stream::submit(ist_driver_queue *queue, const ist_driver_submit *submit,
   if (ist_status s = d.alive(error))
     return s;
   if (q.recording) {
-    q.recordingFailed = true;
-    return fail(error, IST_INVALID_ARGUMENT,
-                "submit while the queue is recording; end that first");
+    fail(error, IST_INVALID_ARGUMENT,
+         "submit while the queue is recording; end that first");
+    spoilRecording(q, *error);
+    return IST_INVALID_ARGUMENT;
   }
   if (!submit->wait_count && !submit->signal_count)
     return IST_OK;

@@ -113,8 +113,8 @@ struct Queue {
   bool failed;        // a function failed: commands may still run
   ist_error *failure; // of work waited for; goes to the next signals
   Array<Event *> waited;
-  Recording *recording; // between begin and end
-  bool recordingFailed;
+  Recording *recording;        // between begin and end
+  ist_error *recordingFailure; // of its first command that failed; owned
 };
 
 struct Module {
@@ -124,6 +124,8 @@ struct Module {
 };
 
 // semaphore.cpp
+/// Null without memory.
+ist_error *copyOf(const ist_error &);
 void release(Device &, Event *);
 void dropPool(Device &);
 int submit(ist_driver_queue *, const ist_driver_submit *, ist_error *);
@@ -147,6 +149,8 @@ int launch(ist_driver_queue *, const ist_launch *, ist_error *);
 // recording.cpp
 extern const ist_recording_extension recordingExtension;
 int record(Queue &, Command, ist_error *);
+/// Remembers that a command of the recording failed, if there is one.
+void spoilRecording(Queue &, const ist_error &);
 void destroyRecording(Recording *);
 
 // device.cpp
