@@ -15,7 +15,7 @@ class Error(c.Structure):
 
 class Tensor(c.Structure):
     _fields_ = [("data", c.c_void_p), ("capacity", c.c_size_t), ("bytes", c.c_size_t), ("dtype", c.c_int),
-                ("rank", c.c_int32), ("dims", c.c_int64 * MAX_RANK)]
+                ("rank", c.c_int32), ("dims", c.c_int64 * MAX_RANK), ("memory", c.c_int), ("reserved", c.c_uint32)]
 
 
 class DimInfo(c.Structure):
@@ -43,7 +43,7 @@ class Session:
         self.check(self.library.ist_device_open(b"cpu", None, c.byref(device), c.byref(self.error)))
         self.check(self.library.ist_program_load(artifact.encode(), device, c.c_int32(-1), c.byref(program),
                                                  c.byref(self.error)))
-        self.check(self.library.ist_session_create(program, c.byref(self.session), c.byref(self.error)))
+        self.check(self.library.ist_session_create(program, None, c.byref(self.session), c.byref(self.error)))
         index, info, tensor = c.c_uint32(), FunctionInfo(), TensorInfo()
         self.check(self.library.ist_program_find_function(program, b"main", c.byref(index), c.byref(self.error)))
         self.check(self.library.ist_program_function(program, index, c.byref(info), c.byref(self.error)))

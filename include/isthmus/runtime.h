@@ -23,6 +23,10 @@
 |* and says what to do next. On failure out parameters are NULL or untouched,
 |* unless the function says otherwise. Success leaves `error` untouched.
 |*
+|* Options. A struct with `struct_size` first may grow. Begin with its _INIT
+|* value, which sets the size and stands for the defaults; members that this
+|* runtime does not know must be zero, else the call is UNIMPLEMENTED.
+|*
 |* Trust. Loading an artifact for a device trusts its maker, as loading a shared
 |* library does: its kernels are native code. The container and everything else
 |* in it are not trusted: a broken one is an error, never a crash.
@@ -100,12 +104,13 @@ enum { IST_MAX_RANK = 16 };
 
 /* Where bytes are. */
 typedef enum ist_memory {
-  IST_MEMORY_HOST,  /* any memory of the process */
+  IST_MEMORY_HOST,  /* any memory of the process; tensors there are copied to
+                       and from a device that cannot address it */
   IST_MEMORY_DEVICE /* an address on the device: of ist_device_alloc, or of the
                        vendor's own API */
 } ist_memory;
 
-/* A dense, row-major tensor in memory the device can address (on cpu: any). */
+/* A dense, row-major tensor. */
 typedef struct ist_tensor {
   void *data;
   size_t capacity; /* bytes available at `data` */
@@ -113,6 +118,8 @@ typedef struct ist_tensor {
   ist_dtype dtype;
   int32_t rank;
   int64_t dims[IST_MAX_RANK];
+  ist_memory memory;
+  uint32_t reserved; /* 0 */
 } ist_tensor;
 
 /* --- devices -------------------------------------------------------------- */
@@ -403,24 +410,59 @@ IST_API ist_status ist_program_memory_need(
 
 typedef struct ist_session ist_session;
 
-/* UNAVAILABLE: the program was loaded without a device. */
-IST_API ist_status ist_session_create(ist_program *program, ist_session **out,
-                                      ist_error *error);
+/* Device memory from the caller. `allocate` gives NULL when there is none; what
+   it gives is aligned to `alignment` and an address on the device. Called from
+   the thread that is in a function of the session, or the runtime's own. */
+typedef struct ist_allocator {
+  void *user;
+  void *(*allocate)(void *user, uint64_t bytes, uint64_t alignment);
+  void (*deallocate)(void *user, void *memory, uint64_t bytes);
+} ist_allocator;
+
+typedef struct ist_session_options {
+  size_t struct_size;
+  /* Memory on the device for the arena, aligned to 64: kept until the session
+     ends, one session at a time. Calls that need more are RESOURCE_EXHAUSTED;
+     ist_program_memory_need tells how much. NULL: the runtime's. */
+  void *arena;
+  uint64_t arena_bytes;
+  /* For what is not in the arena, and the arena if there is none above; copied.
+     NULL: the device's own. */
+  const ist_allocator *allocator;
+  /* The most bytes the session takes, its arena included; 0: no limit. */
+  uint64_t memory_limit;
+  /* The caller's own queue ("cuda.stream") to work on, or NULL. */
+  const char *native_kind;
+  void *native;
+  /* 1: calls are never recorded, always interpreted. */
+  uint32_t no_recordings;
+  uint32_t reserved; /* 0 */
+} ist_session_options;
+#define IST_SESSION_OPTIONS_INIT                                               \
+  {sizeof(ist_session_options), NULL, 0, NULL, 0, NULL, NULL, 0, 0}
+
+/* `options` may be NULL. UNAVAILABLE: the program was loaded without a device.
+ */
+IST_API ist_status ist_session_create(ist_program *program,
+                                      const ist_session_options *options,
+                                      ist_session **out, ist_error *error);
 /* Also frees the outputs that the runtime allocated. No call may be running. */
 IST_API void ist_session_destroy(ist_session *session);
 
 /* Calls `function` and waits for its results.
 
-   `inputs`, in signature order: data, capacity, dtype, rank and dims are read;
-   `bytes` is not. They stay the caller's and are not written, unless the
-   signature says `inout`.
+   `inputs`, in signature order: data, capacity, dtype, rank, dims and memory
+   are read; `bytes` is not. They stay the caller's and are not written, unless
+   the signature says `inout`. An input with `data` NULL is the tensor bound to
+   its name, if there is one (ist_session_bind).
    `outputs`, in signature order. With `data` set, the result is put there;
    `capacity` must do, else the call is INVALID_ARGUMENT and that output's
-   `bytes` says how much it needs. With `data` NULL the runtime allocates; it
-   stays the session's, valid until the next ist_call on it (which may be given
-   the same ist_tensor again) or its end. dtype, rank, dims and bytes are set.
-   An output that lives in an inout input gets that input's `data` and
-   `capacity`; its `data` is NULL, or that of the input, before. Outputs must
+   `bytes` says how much it needs. With `data` NULL the runtime allocates in
+   `memory`; it stays the session's, valid until the next ist_call on it (which
+   may be given the same ist_tensor again) or its end. dtype, rank, dims and
+   bytes are set. An output that lives in an inout input gets that input's
+   `data`, `capacity` and `memory`; its `data` is NULL, or that of the input,
+   before. Outputs must
    not overlap inputs or each other, but for that. After a failure the contents
    of outputs and inout inputs are undefined. Memory that is not aligned as the
    kernels need (64 bytes always does) is copied to or from memory that is.
@@ -433,17 +475,51 @@ IST_API ist_status ist_call(ist_session *session, const char *function,
                             ist_tensor *outputs, size_t output_count,
                             ist_error *error);
 
+/* Gives `session` a tensor for the inputs called `name` of all its functions,
+   to be used where a call brings none: the state that functions share, such as
+   a KV cache. The memory stays the caller's and is kept until another is bound,
+   or `tensor` is NULL, or the session ends. With `data` NULL the runtime
+   allocates `capacity` bytes on the device, filled with zeros, and sets `data`
+   and `memory`. A call that brings no data takes the dims from here as well; it
+   may be given others by binding again, which with the same `data` costs
+   nothing. What an inout input's dims become is the caller's to say.
+   NOT_FOUND: no function has such an input. */
+IST_API ist_status ist_session_bind(ist_session *session, const char *name,
+                                    ist_tensor *tensor, ist_error *error);
+
+/* Does now what the first calls with such inputs would do late: places, grows
+   the arena, records. `inputs` has `sets` times `input_count` tensors; their
+   data is not looked at. Calls with these sizes then allocate nothing, except
+   for outputs that the runtime is to allocate and data-dependent sizes. */
+IST_API ist_status ist_session_prepare(ist_session *session,
+                                       const char *function,
+                                       const ist_tensor *inputs,
+                                       size_t input_count, size_t sets,
+                                       ist_error *error);
+
 /* Makes the call running on `session`, if any, end with ABORTED before its next
    command. Any thread. No effect on later calls. */
 IST_API void ist_session_cancel(ist_session *session);
 
 /* Calls end with DEADLINE_EXCEEDED before the first command that would begin
-   `nanoseconds` after the call did; 0, the default, means never. */
+   `nanoseconds` after the call did; 0, the default, means never. A call that
+   waits for the device longer than that ends likewise; what it gave the device
+   still runs, and the next call on the session waits for it. */
 IST_API void ist_session_set_timeout(ist_session *session,
                                      uint64_t nanoseconds);
 
-/* Bytes of device memory the session holds. */
-IST_API uint64_t ist_session_memory(const ist_session *session);
+typedef struct ist_session_counters {
+  size_t struct_size; /* set by the caller */
+  uint64_t calls;
+  uint64_t replays;    /* calls that were a replay from end to end */
+  uint64_t recordings; /* made, the re-made ones included */
+  uint64_t re_records; /* of a key that had been recorded before */
+  uint64_t host_waits; /* times the host waited for the device */
+  uint64_t launches;
+  uint64_t bytes, high; /* device memory held now, and the most ever */
+} ist_session_counters;
+IST_API void ist_session_get_counters(const ist_session *session,
+                                      ist_session_counters *out);
 
 typedef struct ist_launch_profile {
   uint64_t count;       /* launches since profiling was enabled */

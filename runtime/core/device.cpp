@@ -137,6 +137,10 @@ ist_status ist_device::open(const char *name, const ist_device_options &options,
     d->release();
     return static_cast<ist_status>(s);
   }
+  d->recording = static_cast<const ist_recording_extension *>(
+      driver->extension(d->device, IST_EXTENSION_RECORDING));
+  if (d->recording && !IST_HAS(d->recording, ist_recording_extension, destroy))
+    d->recording = nullptr;
   *out = d;
   return IST_OK;
 }
@@ -264,10 +268,13 @@ bool ist_device::hostAddress(const void *host, uint64_t bytes,
   return found;
 }
 
-ist_status ist_device::queueCreate(ist_driver_queue **out, ist_error *error) {
+ist_status ist_device::queueCreate(const char *kind, void *native,
+                                   ist_driver_queue **out, ist_error *error) {
   IST_RECORD(error);
-  return logged(driver->queue_create(device, nullptr, out, error),
-                "queue_create()");
+  ist_native theirs = {sizeof theirs, kind, native};
+  return logged(
+      driver->queue_create(device, kind ? &theirs : nullptr, out, error),
+      "queue_create(%s)", kind ? kind : "");
 }
 
 void ist_device::queueDestroy(ist_driver_queue *queue) {
@@ -324,9 +331,10 @@ void ist_device::semaphoreDestroy(ist_driver_semaphore *semaphore) {
 }
 
 ist_status ist_device::semaphoreWait(ist_driver_semaphore *semaphore,
-                                     uint64_t value, ist_error *error) {
+                                     uint64_t value, uint64_t timeoutNs,
+                                     ist_error *error) {
   IST_RECORD(error);
-  return logged(driver->semaphore_wait(semaphore, value, UINT64_MAX, error),
+  return logged(driver->semaphore_wait(semaphore, value, timeoutNs, error),
                 "semaphore_wait(%llu)", ull(value));
 }
 
@@ -353,6 +361,33 @@ ist_status ist_device::kernelGet(ist_driver_module *module,
   IST_RECORD(error);
   return logged(driver->kernel_get(module, &desc, out, error),
                 "kernel_get(%.100s)", desc.name);
+}
+
+ist_status ist_device::recordingBegin(ist_driver_queue *queue,
+                                      ist_error *error) {
+  IST_RECORD(error);
+  return logged(recording->begin(queue, error), "recording.begin()");
+}
+
+ist_status ist_device::recordingEnd(ist_driver_queue *queue,
+                                    ist_driver_recording **out,
+                                    ist_error *error) {
+  IST_RECORD(error);
+  return logged(recording->end(queue, out, error), "recording.end()");
+}
+
+ist_status ist_device::recordingReplay(ist_driver_queue *queue,
+                                       ist_driver_recording *recorded,
+                                       const ist_patch *patches, size_t count,
+                                       ist_error *error) {
+  IST_RECORD(error);
+  return logged(recording->replay(queue, recorded, patches, count, error),
+                "recording.replay(%zu patches)", count);
+}
+
+void ist_device::recordingDestroy(ist_driver_recording *recorded) {
+  recording->destroy(recorded);
+  logged(0, "recording.destroy()");
 }
 
 extern "C" {
@@ -406,10 +441,8 @@ ist_status ist_device_open(const char *name, const ist_device_options *options,
     return fail(error, IST_INVALID_ARGUMENT, "ist_device_open: out is NULL");
   *out = nullptr;
   ist_device_options known = IST_DEVICE_OPTIONS_INIT;
-  if (options)
-    if (ist_status s =
-            readOptions(options, &known, "ist_device_options", error))
-      return s;
+  if (ist_status s = readOptions(options, &known, "ist_device_options", error))
+    return s;
   return ist_device::open(name, known, out, error);
 }
 

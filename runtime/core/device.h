@@ -29,7 +29,9 @@ struct ist_device {
                     ist_error *error);
   void free(isthmus::Imported *memory) { driverFree(memory); }
   ist_status memInfo(uint64_t *available, uint64_t *total, ist_error *error);
-  ist_status queueCreate(ist_driver_queue **out, ist_error *error);
+  /// `kind` is null for a queue of our own.
+  ist_status queueCreate(const char *kind, void *native, ist_driver_queue **out,
+                         ist_error *error);
   void queueDestroy(ist_driver_queue *queue);
   ist_status copy(ist_driver_queue *queue, uint64_t to, uint64_t from,
                   uint64_t bytes, ist_error *error);
@@ -44,18 +46,32 @@ struct ist_device {
   ist_status semaphoreCreate(ist_driver_semaphore **out, ist_error *error);
   void semaphoreDestroy(ist_driver_semaphore *semaphore);
   ist_status semaphoreWait(ist_driver_semaphore *semaphore, uint64_t value,
-                           ist_error *error);
+                           uint64_t timeoutNs, ist_error *error);
   ist_status moduleLoad(const void *code, size_t size, const char *format,
                         ist_driver_module **out, ist_error *error);
   void moduleUnload(ist_driver_module *module);
   ist_status kernelGet(ist_driver_module *module, const ist_kernel_desc &desc,
                        const ist_driver_kernel **out, ist_error *error);
 
+  // Only with `recording`.
+  ist_status recordingBegin(ist_driver_queue *queue, ist_error *error);
+  ist_status recordingEnd(ist_driver_queue *queue, ist_driver_recording **out,
+                          ist_error *error);
+  ist_status recordingReplay(ist_driver_queue *queue,
+                             ist_driver_recording *recording,
+                             const ist_patch *patches, size_t count,
+                             ist_error *error);
+  void recordingDestroy(ist_driver_recording *recording);
+
   const char *fact(const char *key) const;
   bool shares() const { return description.flags & IST_DEVICE_SHARES_MEMORY; }
+  bool synchronous() const {
+    return description.flags & IST_DEVICE_SYNCHRONOUS;
+  }
 
   const ist_driver *driver = nullptr;
   ist_description description = {};
+  const ist_recording_extension *recording = nullptr; // or the driver has none
   char name[64] = "";
   isthmus::Ledger ledger;
   isthmus::Store store;

@@ -30,17 +30,6 @@ int64_t ist_program::find(const char *name) const {
   return -1;
 }
 
-uint32_t ist_program::alignment(const fb::Function &f) const {
-  uint32_t most = 1;
-  for (uint32_t i = 0; i < count(f.launches()); ++i) {
-    uint32_t kernel = f.launches()->Get(i)->kernel();
-    for (const fb::Param *p : *program->kernels()->Get(kernel)->params())
-      if (p->align() > most)
-        most = p->align();
-  }
-  return most;
-}
-
 void ist_program::remark(const char *line) {
   // Remarks are for people: without memory for one, there is none.
   if (char *copy = ::strdup(line))
@@ -163,11 +152,36 @@ ist_status ist_program::load(ist_device *d, int32_t wanted, ist_error *error) {
     return s;
   if (!device)
     return IST_OK;
+  if (ist_status s = findFacts(error))
+    return s;
   if (ist_status s = loadCode(error))
     return s;
   if (ist_status s = loadWeights(error))
     return s;
   return makeDerived(error);
+}
+
+ist_status ist_program::findFacts(ist_error *error) {
+  if (!facts.resize(functionCount()))
+    return outOfMemory(error, functionCount() * sizeof(FunctionFacts),
+                       "functions");
+  for (uint32_t i = 0; i < functionCount(); ++i) {
+    const fb::Function &f = *function(i);
+    FunctionFacts &x = facts[i];
+    x.alignment = 1;
+    for (uint32_t j = 0; j < count(f.launches()); ++j) {
+      uint32_t kernel = f.launches()->Get(j)->kernel();
+      for (const fb::Param *p : *program->kernels()->Get(kernel)->params()) {
+        if (p->align() > x.alignment)
+          x.alignment = p->align();
+        x.errorWords |= p->kind() == fb::ParamKind::error_word;
+      }
+    }
+    x.recordable = f.host_waits() == 0;
+    for (uint32_t j = 0; j < count(f.transients()); ++j)
+      x.recordable &= !f.transients()->Get(j)->pool();
+  }
+  return IST_OK;
 }
 
 ist_status ist_program::loadCode(ist_error *error) {
@@ -372,7 +386,8 @@ ist_status ist_program::allocDerived(uint32_t i, uint64_t bytes,
 ist_status ist_program::runInit(ist_error *error) {
   // A session retains its program; this one ends before the program is shared.
   ist_session session;
-  ist_status s = session.create(this, error);
+  ist_session_options options = IST_SESSION_OPTIONS_INIT;
+  ist_status s = session.create(this, options, error);
   if (!s)
     s = session.call("init", nullptr, 0, nullptr, 0, error);
   if (s)
@@ -387,7 +402,7 @@ ist_status ist_program::runInit(ist_error *error) {
 }
 
 ist_status isthmus::bindInputs(const fb::Function &f, const ist_tensor *inputs,
-                               size_t given, bool data, int64_t *symbols,
+                               size_t given, int64_t *symbols,
                                ist_error *error) {
   uint32_t n = count(f.inputs());
   if (given != n || (n && !inputs))
@@ -445,11 +460,6 @@ ist_status isthmus::bindInputs(const fb::Function &f, const ist_tensor *inputs,
     if (!tensorBytes(in.dtype, in.dims, in.rank, &bytes))
       return fail(error, IST_INVALID_ARGUMENT,
                   "input '%s' has more bytes than there are", name);
-    if (data && (in.capacity < bytes || (bytes && !in.data)))
-      return fail(error, IST_INVALID_ARGUMENT,
-                  "input '%s' needs %llu bytes and has memory for %zu", name,
-                  static_cast<unsigned long long>(bytes),
-                  in.data ? in.capacity : 0);
   }
   return IST_OK;
 }

@@ -8,6 +8,15 @@
 #include "schema.h"
 #include "zip.h"
 
+namespace isthmus {
+/// What calls want to know of a function, found once.
+struct FunctionFacts {
+  uint32_t alignment; // that its kernels want of every buffer
+  bool errorWords;    // some kernel has one
+  bool recordable;    // its commands follow from its sizes alone
+};
+} // namespace isthmus
+
 /// Counted; immutable once load has returned.
 struct ist_program {
   ~ist_program();
@@ -20,8 +29,6 @@ struct ist_program {
   uint32_t functionCount() const { return program->functions()->size(); }
   /// -1: none.
   int64_t find(const char *name) const;
-  /// The alignment that the kernels of `f` want of every buffer.
-  uint32_t alignment(const isthmus::fb::Function &f) const;
 
   /// For `init`.
   ist_status allocDerived(uint32_t index, uint64_t bytes, ist_error *error);
@@ -42,6 +49,7 @@ struct ist_program {
   isthmus::Array<isthmus::Imported> mapped; // weights read in the artifact
   isthmus::Array<isthmus::Stored *> stored; // shared weights, by index
   isthmus::Stored *derivedStored = nullptr;
+  isthmus::Array<isthmus::FunctionFacts> facts; // by function
   isthmus::Array<uint64_t> derivedSizes;
   isthmus::Array<uint8_t> derivedMade;
 
@@ -49,6 +57,7 @@ private:
   ist_status chooseVariant(int32_t wanted, ist_error *error);
   bool fits(const isthmus::fb::Variant &v, char *why, size_t size) const;
   void remark(const char *line);
+  ist_status findFacts(ist_error *error);
   ist_status loadCode(ist_error *error);
   ist_status loadWeights(ist_error *error);
   const uint8_t *weightData(uint32_t i) const;
@@ -61,10 +70,9 @@ private:
 namespace isthmus {
 
 /// Checks inputs against the signature of `f` and gives its symbols their
-/// values. With `data`, also that there is memory behind them.
+/// values. Looks at no data.
 ist_status bindInputs(const fb::Function &f, const ist_tensor *inputs,
-                      size_t count, bool data, int64_t *symbols,
-                      ist_error *error);
+                      size_t count, int64_t *symbols, ist_error *error);
 
 /// Fills an output's dtype, rank, dims and bytes from final register values.
 ist_status fillOutput(const fb::Tensor &t, const int64_t *regs,

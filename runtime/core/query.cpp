@@ -74,7 +74,7 @@ ist_status planFor(const ist_program *p, uint32_t function,
   Array<int64_t> symbols;
   if (!symbols.resize(count((*f)->symbols())))
     return outOfMemory(error, count((*f)->symbols()) * 8ull, "symbols");
-  if (ist_status s = bindInputs(**f, inputs, n, false, symbols.data(), error))
+  if (ist_status s = bindInputs(**f, inputs, n, symbols.data(), error))
     return s;
   return makePlan(*p->program, **f, symbols.data(), plan, error);
 }

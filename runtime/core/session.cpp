@@ -1,86 +1,284 @@
-//===- session.cpp - what one call at a time needs
-//-------------------------===//
+//===- session.cpp - what one call at a time needs ------------------------===//
 #include "session.h"
-#include "verify.h"
 
 using namespace isthmus;
 
+namespace {
+unsigned long long ull(uint64_t v) { return v; }
+} // namespace
+
+ist_session::Shape::~Shape() {
+  for (Recorded &r : recorded)
+    destroy(r.recording);
+}
+
 ist_session::~ist_session() {
   if (device) {
-    device->semaphoreDestroy(done);
+    settle(UINT64_MAX, nullptr);
+    for (Shape *s : shapes)
+      destroy(s);
+    // After a failure it waits for what runs.
     device->queueDestroy(queue);
-    for (uint32_t block : outputBlocks)
-      pool.release(block);
+    device->semaphoreDestroy(done);
+    for (Frame *list : {frames, late})
+      while (Frame *f = list) {
+        list = f->next;
+        memory.free(&f->words);
+        for (Operand &o : f->operands) {
+          if (o.block != kNoBlock)
+            pool.release(o.block);
+          if (o.staging != kNoBlock)
+            staging.release(o.staging);
+        }
+        destroy(f);
+      }
+    for (Block &b : outputBlocks)
+      b.pool->release(b.block);
     pool.trim();
-    device->free(&arena);
-    device->free(&words);
+    staging.trim();
+    if (!callersArena)
+      memory.free(&arena);
+    for (Binding &b : bindings) {
+      std::free(b.name);
+      memory.free(&b.owned);
+    }
+    memory.account.close();
   }
-  for (Cached *c : plans)
-    destroy(c);
   if (program)
     ist_program_release(program);
 }
 
-ist_status ist_session::create(ist_program *p, ist_error *error) {
+ist_status ist_session::create(ist_program *p,
+                               const ist_session_options &options,
+                               ist_error *error) {
   if (!p->device)
     return fail(error, IST_UNAVAILABLE,
                 "the program was loaded without a device, for queries only; "
                 "load it with one");
+  if (options.reserved)
+    return fail(error, IST_UNIMPLEMENTED,
+                "ist_session_options.reserved must be 0");
+  if (options.arena &&
+      reinterpret_cast<uint64_t>(options.arena) % kAlignment != 0)
+    return fail(error, IST_INVALID_ARGUMENT,
+                "the session's arena is at %p, which is not aligned to %u",
+                options.arena, kAlignment);
+  const ist_allocator *a = options.allocator;
+  if (a && (!a->allocate || !a->deallocate))
+    return fail(error, IST_INVALID_ARGUMENT,
+                "the session's allocator has no allocate or no deallocate");
   __atomic_fetch_add(&p->references, 1, __ATOMIC_RELAXED);
   program = p;
   device = p->device;
-  pool.init(device);
+  memory.device = device;
+  memory.account.open(device, "a session", text(p->manifest->model()));
+  memory.limit = options.memory_limit;
+  if (a)
+    memory.allocator = *a;
+  pool.init(&memory, IST_MEMORY_KIND_DEVICE);
+  staging.init(&memory, IST_MEMORY_KIND_HOST_VISIBLE);
+  noRecordings = options.no_recordings;
+  nativeKind = options.native_kind;
+  native = options.native;
+  if (options.arena) {
+    callersArena = true;
+    arena.address = reinterpret_cast<uint64_t>(options.arena);
+    arena.bytes = options.arena_bytes;
+  }
   uint32_t launches = 0;
   for (uint32_t i = 0; i < p->functionCount(); ++i)
     if (count(p->function(i)->launches()) > launches)
       launches = count(p->function(i)->launches());
-  if (!plans.resize(p->functionCount()))
-    return outOfMemory(error, p->functionCount() * sizeof(Cached *),
-                       "a session");
-  if (ist_status s = device->queueCreate(&queue, error))
+  wordBytes = 64 + 4 * launches;
+  if (ist_status s = ready(error))
     return s;
-  if (ist_status s = device->semaphoreCreate(&done, error))
-    return s;
-  return device->alloc(IST_MEMORY_KIND_HOST_VISIBLE, 64 + 4ull * launches,
-                       &words, error);
-}
-
-ist_status ist_session::wait(ist_error *error) {
-  if (ist_status s = device->submit(queue, done, ++submitted, error))
-    return s;
-  return device->semaphoreWait(done, submitted, error);
-}
-
-ist_status ist_session::plan(uint32_t function, const int64_t *symbols,
-                             const Plan **out, ist_error *error) {
-  const fb::Function &f = *program->function(function);
-  if (!plans[function] && !(plans[function] = make<Cached>()))
-    return outOfMemory(error, sizeof(Cached), "a memory plan");
-  Cached &c = *plans[function];
-  uint32_t n = count(f.symbols());
-  bool same = c.valid;
-  for (uint32_t i = 0; i < n && same; ++i)
-    same = c.symbols[i] == symbols[i];
-  if (!same) {
-    c.valid = false;
-    if (!c.symbols.resize(n))
-      return outOfMemory(error, n * sizeof(int64_t), "a memory plan");
-    if (ist_status s = makePlan(*program->program, f, symbols, &c.plan, error))
-      return s;
-    for (uint32_t i = 0; i < n; ++i)
-      c.symbols[i] = symbols[i];
-    c.valid = true;
-  }
-  *out = &c.plan;
+  // The first call finds one ready.
+  Frame *f = takeFrame(error);
+  if (!f)
+    return IST_RESOURCE_EXHAUSTED;
+  giveFrame(f);
   return IST_OK;
+}
+
+ist_status ist_session::ready(ist_error *error) {
+  if (!queue)
+    if (ist_status s = device->queueCreate(nativeKind, native, &queue, error))
+      return s;
+  if (!done)
+    return device->semaphoreCreate(&done, error);
+  return IST_OK;
+}
+
+Frame *ist_session::takeFrame(ist_error *error) {
+  if (Frame *f = frames) {
+    frames = f->next;
+    return f;
+  }
+  Frame *f = make<Frame>();
+  if (!f) {
+    outOfMemory(error, sizeof(Frame), "a call");
+    return nullptr;
+  }
+  if (memory.alloc(IST_MEMORY_KIND_HOST_VISIBLE, wordBytes, "error words",
+                   &f->words, error)) {
+    destroy(f);
+    return nullptr;
+  }
+  return f;
+}
+
+void ist_session::giveFrame(Frame *f) {
+  for (Buffer &x : f->b)
+    if (x.at.address && x.block != kNoBlock)
+      pool.release(x.block);
+  f->b.clear();
+  for (Operand &o : f->operands) {
+    if (o.value.at.address && o.value.block != kNoBlock)
+      pool.release(o.value.block);
+    if (o.block != kNoBlock)
+      pool.release(o.block);
+    if (o.staging != kNoBlock)
+      staging.release(o.staging);
+  }
+  f->operands.clear();
+  f->next = frames;
+  frames = f;
+}
+
+ist_status ist_session::wait(uint64_t deadline, ist_error *error) {
+  ++counters.hostWaits;
+  if (device->synchronous())
+    return IST_OK;
+  if (ist_status s = device->submit(queue, done, submitted + 1, error))
+    return s;
+  ++submitted;
+  return settle(deadline, error);
+}
+
+ist_status ist_session::settle(uint64_t deadline, ist_error *error) {
+  uint64_t timeout = UINT64_MAX;
+  if (deadline != UINT64_MAX) {
+    uint64_t now = nowNs();
+    timeout = now < deadline ? deadline - now : 0;
+  }
+  if (submitted && !device->synchronous())
+    if (ist_status s = device->semaphoreWait(done, submitted, timeout, error))
+      return s;
+  while (Frame *f = late) {
+    late = f->next;
+    giveFrame(f);
+  }
+  return IST_OK;
+}
+
+void ist_session::recover() {
+  ist_error ignored;
+  if (wait(UINT64_MAX, &ignored) == IST_OK)
+    return;
+  // The failure may be that of the work, which has ended then. Else only the
+  // queue's end says that it has.
+  if (device->semaphoreWait(done, submitted, UINT64_MAX, &ignored) == IST_OK &&
+      wait(UINT64_MAX, &ignored) == IST_OK)
+    return;
+  device->queueDestroy(queue);
+  queue = nullptr;
+  device->semaphoreDestroy(done);
+  done = nullptr;
+  submitted = 0;
+}
+
+void ist_session::trim() {
+  pool.trim();
+  staging.trim();
 }
 
 ist_status ist_session::growArena(uint64_t bytes, ist_error *error) {
   if (bytes <= arena.bytes)
     return IST_OK;
-  device->free(&arena);
-  pool.trim();
-  return device->alloc(IST_MEMORY_KIND_DEVICE, bytes, &arena, error);
+  if (callersArena)
+    return fail(error, IST_RESOURCE_EXHAUSTED,
+                "the caller's arena has %llu bytes; ist_program_memory_need "
+                "tells how many it needs",
+                ull(arena.bytes));
+  for (Shape *s : shapes)
+    for (Recorded &r : s->recorded)
+      drop(r);
+  memory.free(&arena);
+  trim();
+  return memory.alloc(IST_MEMORY_KIND_DEVICE, bytes, "transients", &arena,
+                      error);
+}
+
+void ist_session::drop(Recorded &r) {
+  destroy(r.recording);
+  r.recording = nullptr;
+}
+
+ist_status ist_session::shape(uint32_t function, const int64_t *symbols,
+                              Shape **out, ist_error *error) {
+  const fb::Function &f = *program->function(function);
+  uint32_t n = count(f.symbols());
+  Shape *oldest = nullptr;
+  for (Shape *s : shapes) {
+    if (s->function == function &&
+        (n == 0 ||
+         std::memcmp(s->symbols.data(), symbols, n * sizeof *symbols) == 0)) {
+      s->lastUse = ++clock;
+      *out = s;
+      return IST_OK;
+    }
+    if (!oldest || s->lastUse < oldest->lastUse)
+      oldest = s;
+  }
+  Shape *s = make<Shape>();
+  if (!s || !s->symbols.resize(n)) {
+    destroy(s);
+    return outOfMemory(error, sizeof(Shape), "a memory plan");
+  }
+  s->function = function;
+  s->lastUse = ++clock;
+  if (n)
+    std::memcpy(s->symbols.data(), symbols, n * sizeof *symbols);
+  ist_status status = makePlan(*program->program, f, symbols, &s->plan, error);
+  if (!status && shapes.size() < mostShapes && !shapes.push(s))
+    status = outOfMemory(error, sizeof s, "a memory plan");
+  else if (!status && shapes.back() != s)
+    for (Shape *&place : shapes)
+      if (place == oldest) {
+        destroy(oldest);
+        place = s;
+        break;
+      }
+  if (status) {
+    destroy(s);
+    return status;
+  }
+  *out = s;
+  return IST_OK;
+}
+
+ist_session::Recorded *ist_session::recorded(Shape &shape,
+                                             const Array<uint64_t> &classes) {
+  Recorded *oldest = &shape.recorded[0];
+  for (Recorded &r : shape.recorded) {
+    if (r.lastUse && r.classes.size() == classes.size() &&
+        (classes.empty() || std::memcmp(r.classes.data(), classes.data(),
+                                        classes.size() * 8) == 0)) {
+      r.lastUse = ++clock;
+      return &r;
+    }
+    if (r.lastUse < oldest->lastUse)
+      oldest = &r;
+  }
+  if (!oldest->classes.resize(classes.size()))
+    return nullptr;
+  for (size_t i = 0; i < classes.size(); ++i)
+    oldest->classes[i] = classes[i];
+  drop(*oldest);
+  oldest->sights = 0;
+  oldest->ever = false;
+  oldest->lastUse = ++clock;
+  return oldest;
 }
 
 uint32_t ist_session::profileBase(uint32_t function) const {
@@ -92,16 +290,20 @@ uint32_t ist_session::profileBase(uint32_t function) const {
 
 extern "C" {
 
-ist_status ist_session_create(ist_program *program, ist_session **out,
-                              ist_error *error) {
+ist_status ist_session_create(ist_program *program,
+                              const ist_session_options *options,
+                              ist_session **out, ist_error *error) {
   if (!program || !out)
     return fail(error, IST_INVALID_ARGUMENT,
                 "ist_session_create: program or out is NULL");
   *out = nullptr;
+  ist_session_options known = IST_SESSION_OPTIONS_INIT;
+  if (ist_status s = readOptions(options, &known, "ist_session_options", error))
+    return s;
   ist_session *session = make<ist_session>();
   if (!session)
     return outOfMemory(error, sizeof(ist_session), "a session");
-  if (ist_status s = session->create(program, error)) {
+  if (ist_status s = session->create(program, known, error)) {
     destroy(session);
     return s;
   }
@@ -111,25 +313,6 @@ ist_status ist_session_create(ist_program *program, ist_session **out,
 
 void ist_session_destroy(ist_session *session) { destroy(session); }
 
-ist_status ist_call(ist_session *session, const char *function,
-                    const ist_tensor *inputs, size_t inputCount,
-                    ist_tensor *outputs, size_t outputCount, ist_error *error) {
-  if (!session || !function)
-    return fail(error, IST_INVALID_ARGUMENT,
-                "ist_call: session or function is NULL");
-  if (std::strcmp(function, "init") == 0)
-    return fail(error, IST_INVALID_ARGUMENT,
-                "'init' runs once, when the program is loaded");
-  if (__atomic_exchange_n(&session->busy, true, __ATOMIC_ACQUIRE))
-    return fail(error, IST_INVALID_ARGUMENT,
-                "another call is running on this session; give each thread a "
-                "session of its own");
-  ist_status s =
-      session->call(function, inputs, inputCount, outputs, outputCount, error);
-  __atomic_store_n(&session->busy, false, __ATOMIC_RELEASE);
-  return s;
-}
-
 void ist_session_cancel(ist_session *session) {
   __atomic_store_n(&session->cancelled, true, __ATOMIC_RELAXED);
 }
@@ -138,8 +321,18 @@ void ist_session_set_timeout(ist_session *session, uint64_t nanoseconds) {
   session->timeoutNs = nanoseconds;
 }
 
-uint64_t ist_session_memory(const ist_session *session) {
-  return session->arena.bytes + session->words.bytes + session->pool.bytes();
+void ist_session_get_counters(const ist_session *session,
+                              ist_session_counters *out) {
+  const ist_session::Counters &c = session->counters;
+  ist_session_counters all = {
+      out->struct_size,    c.calls,     c.replays,  c.recordings,
+      c.reRecords,         c.hostWaits, c.launches, session->memory.bytes,
+      session->memory.high};
+  // A later header's members are zero here.
+  size_t n = out->struct_size, mine = sizeof all;
+  if (n > mine)
+    std::memset(reinterpret_cast<char *>(out) + mine, 0, n - mine);
+  std::memcpy(out, &all, n < mine ? n : mine);
 }
 
 ist_status ist_session_set_profiling(ist_session *session, int32_t enabled,

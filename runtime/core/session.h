@@ -3,42 +3,111 @@
 #ifndef ISTHMUS_RUNTIME_CORE_SESSION_H
 #define ISTHMUS_RUNTIME_CORE_SESSION_H
 
-#include "pool.h"
+#include "frame.h"
 #include "program.h"
+#include "recording.h"
 
 struct ist_session {
   ~ist_session();
-  ist_status create(ist_program *program, ist_error *error);
+  ist_status create(ist_program *program, const ist_session_options &options,
+                    ist_error *error);
   ist_status call(const char *function, const ist_tensor *inputs,
                   size_t inputCount, ist_tensor *outputs, size_t outputCount,
                   ist_error *error);
+  ist_status prepare(const char *function, const ist_tensor *inputs,
+                     size_t inputCount, size_t sets, ist_error *error);
+  ist_status find(const char *function, uint32_t *index,
+                  ist_error *error) const;
+  /// `inputs` with what is bound in the place of those without data.
+  ist_status withBound(uint32_t function, isthmus::Frame &frame,
+                       const ist_tensor **inputs, size_t inputCount,
+                       ist_error *error);
+  /// The last call's outputs end; those given again are allocated again.
+  void releaseOutputs(ist_tensor *outputs, size_t outputCount);
+  /// A call failed with `status`.
+  void abandon(isthmus::Frame *frame, ist_status status);
+  ist_status bind(const char *name, ist_tensor *tensor, ist_error *error);
 
-  /// The plan for a function's last symbols.
-  struct Cached {
-    isthmus::Plan plan;
-    isthmus::Array<int64_t> symbols;
-    bool valid = false;
+  /// A function's recording for one set of sizes, and for which of the
+  /// operands are indirect.
+  struct Recorded {
+    isthmus::Array<uint64_t> classes;
+    isthmus::Recording *recording = nullptr;
+    uint32_t sights = 0;
+    bool ever = false; // it was recorded
+    uint64_t lastUse = 0;
   };
-  ist_status plan(uint32_t function, const int64_t *symbols,
-                  const isthmus::Plan **out, ist_error *error);
-  /// At least `bytes` of arena; the old one is gone.
+  /// A function with one set of sizes.
+  struct Shape {
+    ~Shape();
+    uint32_t function = 0;
+    isthmus::Array<int64_t> symbols;
+    isthmus::Plan plan;
+    bool unfit = false; // cannot be recorded
+    Recorded recorded[4];
+    uint64_t lastUse = 0;
+  };
+  /// The function's shape with these symbols, planned.
+  ist_status shape(uint32_t function, const int64_t *symbols, Shape **out,
+                   ist_error *error);
+  Recorded *recorded(Shape &shape, const isthmus::Array<uint64_t> &classes);
+  void drop(Recorded &recorded);
+
+  /// Makes queue and semaphore, if a failure took them.
+  ist_status ready(ist_error *error);
+  /// At least `bytes` of arena; the old one, and recordings of it, are gone.
   ist_status growArena(uint64_t bytes, ist_error *error);
-  /// Waits until the device has done all it was given.
-  ist_status wait(ist_error *error);
+  /// Waits until the device has done all it was given, or `deadline`.
+  ist_status wait(uint64_t deadline, ist_error *error);
+  /// Waits for calls that ended before their commands did.
+  ist_status settle(uint64_t deadline, ist_error *error);
+  /// After a failure: nothing is left under way.
+  void recover();
+  /// Memory that nobody uses goes back. Nothing is under way then.
+  void trim();
+
+  isthmus::Frame *takeFrame(ist_error *error);
+  /// Lets go of what the frame holds and keeps it for another call.
+  void giveFrame(isthmus::Frame *frame);
 
   ist_program *program = nullptr;
   ist_device *device = nullptr;
   ist_driver_queue *queue = nullptr;
   ist_driver_semaphore *done = nullptr;
   uint64_t submitted = 0;
+  const char *nativeKind = nullptr;
+  void *native = nullptr;
+  bool noRecordings = false;
 
+  isthmus::SessionMemory memory;
   ist_driver_memory arena = {};
-  isthmus::Pool pool;
+  bool callersArena = false;
+  isthmus::Pool pool, staging;
+  struct Block {
+    isthmus::Pool *pool;
+    uint32_t block;
+  };
   /// What the last call's runtime-allocated outputs lie in.
-  isthmus::Array<uint32_t> outputBlocks;
-  /// Host visible: 64 bytes for reads, then an error word for each launch.
-  ist_driver_memory words = {};
-  isthmus::Array<Cached *> plans; // by function
+  isthmus::Array<Block> outputBlocks;
+  isthmus::Frame *frames = nullptr; // free ones
+  isthmus::Frame *late = nullptr;   // of calls that ended, still under way
+  uint32_t wordBytes = 0;
+
+  isthmus::Array<Shape *> shapes;
+  size_t mostShapes = 32;
+  uint64_t clock = 0; // of lastUse
+
+  struct Binding {
+    char *name;
+    ist_tensor tensor;
+    ist_driver_memory owned;
+  };
+  isthmus::Array<Binding> bindings;
+
+  struct Counters {
+    uint64_t calls, replays, recordings, reRecords, hostWaits, launches;
+  };
+  Counters counters = {};
 
   struct Profile {
     uint64_t count, nanoseconds;

@@ -108,13 +108,13 @@ bool tensorBytes(ist_dtype dtype, const int64_t *dims, int32_t rank,
 
 /// Copies what a caller, older or newer than this library, filled of an options
 /// struct over its defaults in `known`. UNIMPLEMENTED: what it says goes
-/// beyond.
+/// beyond. It may be null, and then says nothing.
 ist_status readStruct(const void *given, void *known, size_t size,
                       const char *type, ist_error *error);
 template <typename T>
 ist_status readOptions(const T *given, T *known, const char *type,
                        ist_error *error) {
-  return readStruct(given, known, sizeof(T), type, error);
+  return given ? readStruct(given, known, sizeof(T), type, error) : IST_OK;
 }
 
 /// Monotonic.

@@ -19,7 +19,7 @@ Transfer::~Transfer() {
 
 ist_status Transfer::open(ist_device *d, ist_error *error) {
   device = d;
-  if (ist_status s = device->queueCreate(&queue, error))
+  if (ist_status s = device->queueCreate(nullptr, nullptr, &queue, error))
     return s;
   return device->semaphoreCreate(&done, error);
 }
@@ -41,12 +41,12 @@ ist_status Transfer::onDevice(uint64_t to, uint64_t from, uint64_t bytes,
     return s;
   if (ist_status s = device->submit(queue, done, ++submitted, error))
     return s;
-  return device->semaphoreWait(done, submitted, error);
+  return device->semaphoreWait(done, submitted, UINT64_MAX, error);
 }
 
 ist_status Transfer::toDevice(uint64_t to, const void *from, uint64_t bytes,
                               ist_error *error) {
-  if (shares())
+  if (device->shares())
     return onDevice(to, reinterpret_cast<uint64_t>(from), bytes, error);
   if (ist_status s = bytes ? stage(bytes, error) : IST_OK)
     return s;
@@ -62,7 +62,7 @@ ist_status Transfer::toDevice(uint64_t to, const void *from, uint64_t bytes,
 
 ist_status Transfer::toHost(void *to, uint64_t from, uint64_t bytes,
                             ist_error *error) {
-  if (shares())
+  if (device->shares())
     return onDevice(reinterpret_cast<uint64_t>(to), from, bytes, error);
   if (ist_status s = bytes ? stage(bytes, error) : IST_OK)
     return s;

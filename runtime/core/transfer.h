@@ -20,9 +20,6 @@ public:
                       ist_error *error);
 
 private:
-  bool shares() const {
-    return device->description.flags & IST_DEVICE_SHARES_MEMORY;
-  }
   ist_status stage(uint64_t bytes, ist_error *error);
 
   ist_device *device = nullptr;

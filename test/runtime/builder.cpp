@@ -3,6 +3,7 @@
 #include "builder.h"
 #include "ArtifactWriter.h"
 
+#include <dlfcn.h>
 #include <fstream>
 #include <map>
 #include <sstream>
@@ -283,33 +284,55 @@ std::string ArtifactBuilder::bytesWith(const std::string &packed) {
   return all;
 }
 
-ist_device *test::device() {
-  static Device d = [] {
-    ist_device *d = nullptr;
-    ist_error error;
-    EXPECT_EQ(ist_device_open("cpu", nullptr, &d, &error), IST_OK)
+ist_device *test::device(const std::string &name) {
+  static std::map<std::string, Device> devices;
+  Device &d = devices[name];
+  if (d)
+    return d.get();
+  ist_device *opened = nullptr;
+  ist_error error = {};
+  if (name == "sim")
+    EXPECT_EQ(ist_plugin_load(ISTHMUS_TEST_SIM, &error), IST_OK)
         << error.message;
-    return Device(d);
-  }();
-  return d.get();
+  EXPECT_EQ(ist_device_open(name.c_str(), nullptr, &opened, &error), IST_OK)
+      << error.message;
+  d.reset(opened);
+  return opened;
 }
 
-Program test::load(const std::string &bytes) {
+ist_sim_counters test::simCounters() {
+  device("sim");
+  static auto *count = reinterpret_cast<ist_sim_count_fn>(
+      ::dlsym(::dlopen(ISTHMUS_TEST_SIM, RTLD_NOW), IST_SIM_COUNT));
+  ist_sim_counters c = {};
+  count(&c);
+  return c;
+}
+
+Program test::load(const std::string &bytes, ist_device *on) {
   ist_program *p = nullptr;
   ist_error error = {};
-  EXPECT_EQ(ist_program_load_memory(bytes.data(), bytes.size(), device(),
+  EXPECT_EQ(ist_program_load_memory(bytes.data(), bytes.size(), on,
                                     IST_BEST_VARIANT, &p, &error),
             IST_OK)
       << error.message;
   return Program(p);
 }
 
-Session test::session(const Program &program) {
+Session test::session(const Program &program,
+                      const ist_session_options *options) {
   ist_session *s = nullptr;
   ist_error error = {};
-  EXPECT_EQ(ist_session_create(program.get(), &s, &error), IST_OK)
+  EXPECT_EQ(ist_session_create(program.get(), options, &s, &error), IST_OK)
       << error.message;
   return Session(s);
+}
+
+ist_session_counters test::counters(const Session &s) {
+  ist_session_counters c = {};
+  c.struct_size = sizeof c;
+  ist_session_get_counters(s.get(), &c);
+  return c;
 }
 
 ist_status test::call(const Session &s, const std::vector<ist_tensor> &inputs,

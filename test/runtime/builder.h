@@ -3,6 +3,7 @@
 #ifndef ISTHMUS_TEST_RUNTIME_BUILDER_H
 #define ISTHMUS_TEST_RUNTIME_BUILDER_H
 
+#include "ist_sim.h"
 #include "program_generated.h"
 
 #include <isthmus/runtime.hpp>
@@ -90,11 +91,15 @@ public:
 /// y = (x + w) * 3 with w = 2 and a dynamic size n in 1..1000.
 std::string addScale();
 
-/// One for the whole test run.
-ist_device *device();
+/// One of each name for the whole test run; "sim" is the plug-in built here.
+ist_device *device(const std::string &name = "cpu");
 /// A program over `bytes`, which must outlive it; fails the test if it cannot.
-Program load(const std::string &bytes);
-Session session(const Program &program);
+Program load(const std::string &bytes, ist_device *on = device());
+Session session(const Program &program,
+                const ist_session_options *options = nullptr);
+ist_session_counters counters(const Session &s);
+/// What the simulated device has seen.
+ist_sim_counters simCounters();
 
 template <typename T> ist_dtype dtypeOf();
 template <> inline ist_dtype dtypeOf<float>() { return IST_F32; }

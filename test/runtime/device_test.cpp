@@ -111,7 +111,7 @@ TEST(Variant, TheBestThatFitsIsTaken) {
                                     &error),
             IST_OK);
   ist_session *s = nullptr;
-  EXPECT_EQ(ist_session_create(q, &s, &error), IST_UNAVAILABLE);
+  EXPECT_EQ(ist_session_create(q, nullptr, &s, &error), IST_UNAVAILABLE);
   ist_program_release(q);
 }
 

@@ -86,7 +86,7 @@ bool Bench::prepare(Failure &failure) {
   }
   ist_session *s = nullptr;
   ist_error error = {};
-  if (ist_session_create(model.program.get(), &s, &error)) {
+  if (ist_session_create(model.program.get(), nullptr, &s, &error)) {
     failure = {error.code, error.message};
     return false;
   }
@@ -216,6 +216,9 @@ json Bench::result() const {
         std::string(key) == "cpu.threads")
       threads = value;
   }
+  ist_session_counters counters = {};
+  counters.struct_size = sizeof counters;
+  ist_session_get_counters(session.get(), &counters);
   return {{"artifact", o.artifact},
           {"function", o.function},
           {"device", ist_device_name(model.device.get())},
@@ -227,7 +230,7 @@ json Bench::result() const {
           {"min_us", sorted[0] * 1e6},
           {"mean_us", mean * 1e6},
           {"cv_percent", mean > 0 ? 100 * std::sqrt(variance) / mean : 0},
-          {"session_bytes", ist_session_memory(session.get())},
+          {"session_bytes", counters.bytes},
           {"launches", launches}};
 }
 

@@ -50,7 +50,7 @@ bool runCase(const Case &c, const std::string &device, Failure &failure) {
   }
   ist_error error = {};
   ist_session *s = nullptr;
-  if (ist_session_create(model.program.get(), &s, &error)) {
+  if (ist_session_create(model.program.get(), nullptr, &s, &error)) {
     failure = {error.code, error.message};
     return false;
   }

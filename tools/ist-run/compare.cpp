@@ -153,7 +153,7 @@ int Comparison::run(const std::string &function,
     parse(model.outputs[i].name, &launches, i);
   ist_error error = {};
   ist_session *s = nullptr;
-  if (ist_session_create(model.program.get(), &s, &error)) {
+  if (ist_session_create(model.program.get(), nullptr, &s, &error)) {
     failure = {error.code, error.message};
     return 2;
   }

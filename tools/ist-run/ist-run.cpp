@@ -125,7 +125,7 @@ int run(const Options &o) {
     return compareWithReference(model, o.function, inputs, o.comparison);
   ist_error error = {};
   ist_session *s = nullptr;
-  if (ist_session_create(model.program.get(), &s, &error))
+  if (ist_session_create(model.program.get(), nullptr, &s, &error))
     return fail(error);
   Session session(s);
   for (unsigned i = 0; i < o.repeat; ++i) {
