@@ -6,12 +6,15 @@
 //===----------------------------------------------------------------------===//
 #include "lib/Pipelines/ExpandMath.h"
 
+#include "lib/Pipelines/MathFunctions.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Math/Transforms/Passes.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/TypeUtilities.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include "mlir/Transforms/WalkPatternRewriteDriver.h"
 
 using namespace mlir;
 using namespace isthmus;
@@ -20,8 +23,9 @@ namespace {
 
 bool isNative(StringRef name) {
   static constexpr StringRef names[] = {
-      "math.fma",  "math.floor", "math.ceil",      "math.trunc", "math.sqrt",
-      "math.absf", "math.absi",  "math.roundeven", "math.ctpop"};
+      "math.fma",   "math.floor",   "math.ceil", "math.trunc",
+      "math.sqrt",  "math.absf",    "math.absi", "math.roundeven",
+      "math.ctpop", "math.copysign"};
   return llvm::is_contained(names, name);
 }
 
@@ -34,8 +38,8 @@ Type toF32(Type type) {
 }
 
 /// f16 and bf16 math runs in f32, maxima and minima too, which not every target
-/// has in those types. f64 math that is not native runs in f32 as
-/// well: said in docs/numerics.md.
+/// has in those types. f64 math that is neither native nor in MathFunctions.cpp
+/// runs in f32 as well: said in docs/numerics.md.
 struct ThroughF32 : RewritePattern {
   ThroughF32(MLIRContext *ctx) : RewritePattern(MatchAnyOpTypeTag(), 10, ctx) {}
   LogicalResult matchAndRewrite(Operation *op,
@@ -48,7 +52,9 @@ struct ThroughF32 : RewritePattern {
     auto type = dyn_cast<FloatType>(getElementTypeOrSelf(op->getResult(0)));
     if (!type || type.isF32())
       return rewriter.notifyMatchFailure(op, "already f32 or not a float");
-    if (type.isF64() && (isNative(op->getName().getStringRef()) || !math))
+    StringRef name = op->getName().getStringRef();
+    if (type.isF64() &&
+        (isNative(name) || hasMathFunction(name, true) || !math))
       return rewriter.notifyMatchFailure(op, "native in f64");
     bool narrow = type.getWidth() < 32;
     SmallVector<Value> operands;
@@ -153,21 +159,6 @@ struct NarrowF64 : OpRewritePattern<arith::TruncFOp> {
     bits = arith::SelectOp::create(rewriter, loc, inexact, odd, bits);
     rewriter.replaceOpWithNewOp<arith::TruncFOp>(
         op, op.getType(), arith::BitcastOp::create(rewriter, loc, f32, bits));
-    return success();
-  }
-};
-
-/// bf16 to f64 by way of f32, which every target converts from bf16.
-struct WidenBF16 : OpRewritePattern<arith::ExtFOp> {
-  using OpRewritePattern::OpRewritePattern;
-  LogicalResult matchAndRewrite(arith::ExtFOp op,
-                                PatternRewriter &rewriter) const override {
-    if (!getElementTypeOrSelf(op.getIn()).isBF16() ||
-        !getElementTypeOrSelf(op.getOut()).isF64())
-      return rewriter.notifyMatchFailure(op, "not bf16 to f64");
-    Value f32 = arith::ExtFOp::create(rewriter, op.getLoc(),
-                                      toF32(op.getType()), op.getIn());
-    rewriter.replaceOpWithNewOp<arith::ExtFOp>(op, op.getType(), f32);
     return success();
   }
 };
@@ -288,6 +279,42 @@ struct TruncateHalf : OpRewritePattern<arith::TruncFOp> {
   }
 };
 
+/// Conversions between bf16 and what is not f32, in two steps by way of f32.
+template <typename Op> struct SplitBF16 : OpRewritePattern<Op> {
+  using OpRewritePattern<Op>::OpRewritePattern;
+  LogicalResult matchAndRewrite(Op op,
+                                PatternRewriter &rewriter) const override {
+    Value x = op->getOperand(0);
+    Type from = getElementTypeOrSelf(x), to = getElementTypeOrSelf(op);
+    if (from.isF32() || to.isF32() || (!from.isBF16() && !to.isBF16()))
+      return rewriter.notifyMatchFailure(op, "one step");
+    Type f32 = toF32(op.getType());
+    if (from.isBF16()) {
+      x = arith::ExtFOp::create(rewriter, op.getLoc(), f32, x);
+      rewriter.replaceOpWithNewOp<Op>(op, op.getType(), x);
+    } else {
+      x = Op::create(rewriter, op.getLoc(), f32, x);
+      rewriter.replaceOpWithNewOp<arith::TruncFOp>(op, op.getType(), x);
+    }
+    return success();
+  }
+};
+
+struct SplitBF16Pass : PassWrapper<SplitBF16Pass, OperationPass<>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(SplitBF16Pass)
+  StringRef getArgument() const override { return "ist-split-bf16"; }
+  StringRef getDescription() const override {
+    return "convert to and from bf16 by way of f32";
+  }
+  void runOnOperation() override {
+    RewritePatternSet patterns(&getContext());
+    patterns.add<SplitBF16<arith::ExtFOp>, SplitBF16<arith::SIToFPOp>,
+                 SplitBF16<arith::UIToFPOp>, SplitBF16<arith::FPToSIOp>,
+                 SplitBF16<arith::FPToUIOp>>(&getContext());
+    walkAndApplyPatterns(getOperation(), std::move(patterns));
+  }
+};
+
 struct ExpandMathPass : PassWrapper<ExpandMathPass, OperationPass<>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ExpandMathPass)
   ExpandMathPass(ExpandMathOptions options) : options(options) {}
@@ -303,14 +330,16 @@ struct ExpandMathPass : PassWrapper<ExpandMathPass, OperationPass<>> {
   void runOnOperation() override {
     MLIRContext *ctx = &getContext();
     RewritePatternSet patterns(ctx);
-    auto expand = [](StringRef name) { return !isNative(name); };
-    patterns.add<ThroughF32, ExpandRemF, NarrowF64, WidenBF16>(ctx);
+    auto expand = [](StringRef name) {
+      return !isNative(name) && !hasMathFunction(name, /*f64=*/false);
+    };
+    patterns.add<ThroughF32, ExpandRemF, NarrowF64>(ctx);
+    populateMathFunctions(patterns);
     // Approximations first: an expansion is the fallback for what has none.
     populateMathPolynomialApproximationPatterns(patterns, expand, 5);
-    math::populateExpansionPatterns(patterns,
-                                    {"sinh", "cosh", "tan", "asinh", "acosh",
-                                     "atanh", "exp2", "powf", "fpowi", "ipowi",
-                                     "round", "rsqrt", "ctlz", "clampf"});
+    math::populateExpansionPatterns(
+        patterns,
+        {"exp2", "powf", "fpowi", "ipowi", "round", "rsqrt", "ctlz", "clampf"});
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
       return signalPassFailure();
     // What the approximations themselves use.
@@ -326,6 +355,10 @@ struct ExpandMathPass : PassWrapper<ExpandMathPass, OperationPass<>> {
 };
 
 } // namespace
+
+std::unique_ptr<Pass> isthmus::createSplitBF16Pass() {
+  return std::make_unique<SplitBF16Pass>();
+}
 
 std::unique_ptr<Pass> isthmus::createExpandMathPass(ExpandMathOptions options) {
   return std::make_unique<ExpandMathPass>(options);

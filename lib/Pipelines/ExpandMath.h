@@ -27,6 +27,10 @@ struct ExpandMathOptions {
 std::unique_ptr<mlir::Pass>
 createExpandMathPass(ExpandMathOptions options = {});
 
+/// Converts to and from bf16 only by way of f32, which arith-expand then turns
+/// into integer arithmetic. After canonicalization, which makes one step of two.
+std::unique_ptr<mlir::Pass> createSplitBF16Pass();
+
 } // namespace isthmus
 
 #endif // ISTHMUS_LIB_PIPELINES_EXPANDMATH_H

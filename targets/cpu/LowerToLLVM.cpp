@@ -15,6 +15,7 @@
 #include "lib/Pipelines/KernelToLLVM.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -137,6 +138,14 @@ LogicalResult cpu::lowerToLLVM(ModuleOp module, const TargetInfo &info,
   if (failed(makeFunctions(module, object)))
     return failure();
   PassManager pm(module.getContext());
+  // No CPU row has arithmetic on bf16, and some cannot convert to it: without
+  // this, LLVM would call a library.
+  arith::ArithEmulateUnsupportedFloatsOptions emulate;
+  emulate.sourceTypeStrs = {"bf16"};
+  if (!info.half)
+    emulate.sourceTypeStrs.push_back("f16");
+  emulate.targetTypeStr = "f32";
+  pm.addPass(arith::createArithEmulateUnsupportedFloats(emulate));
   pm.enableVerifier(false); // the translation that follows checks the result
   addPassesToLLVM(pm, info);
   if (failed(pm.run(module)))
