@@ -14,7 +14,7 @@ packages=(
   protobuf-compiler libprotobuf-dev libfmt-dev nlohmann-json3-dev libcli11-dev
   flatbuffers-compiler libflatbuffers-dev
   # tests
-  libgtest-dev libbenchmark-dev spirv-tools
+  libgtest-dev libbenchmark-dev spirv-tools valgrind
   # Python
   python3 python3-venv
 )
