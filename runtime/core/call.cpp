@@ -80,9 +80,9 @@ ist_status ist_session::call(const char *name, const ist_tensor *inputs,
       return s;
   }
   releaseOutputs(outputs, outputCount);
-  Frame *frame = takeFrame(error);
-  if (!frame)
-    return IST_RESOURCE_EXHAUSTED;
+  Frame *frame;
+  if (ist_status s = takeFrame(&frame, error))
+    return s;
   ++counters.calls;
   ist_status s = withBound(index, *frame, &inputs, inputCount, error);
   if (!s) {
@@ -112,9 +112,9 @@ ist_status ist_session::prepare(const char *name, const ist_tensor *inputs,
   // largest needs: recordings end when it moves.
   if (shapes.size() + sets > mostShapes)
     mostShapes = shapes.size() + sets;
-  Frame *frame = takeFrame(error);
-  if (!frame)
-    return IST_RESOURCE_EXHAUSTED;
+  Frame *frame;
+  if (ist_status s = takeFrame(&frame, error))
+    return s;
   ist_status s = IST_OK;
   for (bool record : {false, true})
     for (size_t i = 0; i < sets && !s; ++i) {
@@ -124,7 +124,7 @@ ist_status ist_session::prepare(const char *name, const ist_tensor *inputs,
         s = Call(*this, index, *frame, error).prepare(set, inputCount, record);
       // Only the blocks' bytes are kept.
       giveFrame(frame);
-      frame = takeFrame(error);
+      takeFrame(&frame, error); // this one
     }
   giveFrame(frame);
   return s;

@@ -93,9 +93,9 @@ ist_status ist_session::create(ist_program *p,
   if (ist_status s = ready(error))
     return s;
   // The first call finds one ready.
-  Frame *f = takeFrame(error);
-  if (!f)
-    return IST_RESOURCE_EXHAUSTED;
+  Frame *f;
+  if (ist_status s = takeFrame(&f, error))
+    return s;
   giveFrame(f);
   return IST_OK;
 }
@@ -109,22 +109,22 @@ ist_status ist_session::ready(ist_error *error) {
   return IST_OK;
 }
 
-Frame *ist_session::takeFrame(ist_error *error) {
-  if (Frame *f = frames) {
-    frames = f->next;
-    return f;
+ist_status ist_session::takeFrame(Frame **out, ist_error *error) {
+  if (frames) {
+    *out = frames;
+    frames = frames->next;
+    return IST_OK;
   }
   Frame *f = make<Frame>();
-  if (!f) {
-    outOfMemory(error, sizeof(Frame), "a call");
-    return nullptr;
-  }
-  if (memory.alloc(IST_MEMORY_KIND_HOST_VISIBLE, wordBytes, "error words",
-                   &f->words, error)) {
+  if (!f)
+    return outOfMemory(error, sizeof(Frame), "a call");
+  if (ist_status s = memory.alloc(IST_MEMORY_KIND_HOST_VISIBLE, wordBytes,
+                                  "error words", &f->words, error)) {
     destroy(f);
-    return nullptr;
+    return s;
   }
-  return f;
+  *out = f;
+  return IST_OK;
 }
 
 void ist_session::giveFrame(Frame *f) {

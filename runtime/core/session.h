@@ -66,7 +66,7 @@ struct ist_session {
   /// Memory that nobody uses goes back. Nothing is under way then.
   void trim();
 
-  isthmus::Frame *takeFrame(ist_error *error);
+  ist_status takeFrame(isthmus::Frame **out, ist_error *error);
   /// Lets go of what the frame holds and keeps it for another call.
   void giveFrame(isthmus::Frame *frame);
 
