@@ -25,7 +25,7 @@ kernel.func @add form(tiled) sizes(%n in 0 to 1073741824)
 }
 
 // y = x * k + 1
-kernel.func @scale form(tiled) sizes(%n in 0 to 1073741824, %k in 0 to 4294967295)
+kernel.func @scale form(tiled) sizes(%n in 0 to 1099511627776, %k in 0 to 4294967295)
     in %x: memref<?xi32>{%n} align 4, out %y: memref<?xi32>{%n} align 4 grid(#tiles) {
   %c256 = arith.constant 256 : index
   %one = arith.constant 1 : i32

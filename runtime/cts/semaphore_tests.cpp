@@ -114,6 +114,22 @@ void visibility(const Context &c) {
   }
 }
 
+/// A value that is seen is one whose work is done.
+void queryIsHonest(const Context &c) {
+  Device d(c);
+  Queue q(d);
+  Semaphore s(d);
+  Memory m = d.visible(4);
+  *m.host<uint32_t>() = 1;
+  for (uint64_t v = 1; v <= 3; ++v) {
+    q.launch(d.kernels().spin, 1, {kLong, inout(m.at(), 4)});
+    q.submit({}, {s.point(v)});
+    while (s.query() < v)
+      std::this_thread::yield();
+    CTS_CHECK(*m.host<uint32_t>() == spun(1, v * kLong));
+  }
+}
+
 /// B waits for A, whose work is long.
 void acrossQueues(const Context &c) {
   Device d(c);
@@ -279,6 +295,7 @@ const std::vector<Test> &isthmus::cts::semaphoreTests() {
       {2, "submit.nothing", submitNothing},
       {2, "submit.many-values", manyValues},
       {2, "submit.many-points", manyPoints},
+      {2, "semaphore.query", queryIsHonest},
       {2, "visibility", visibility},
       {2, "queues.across", acrossQueues},
       {2, "queues.ping-pong", pingPong},
