@@ -29,7 +29,7 @@ tiles = [os.path.join(config.source_dir, "test", "Kernel", "tiles", k + ".mlir")
 config.substitutions.append(("%tiles", " ".join(tiles)))
 
 # A test that needs a tool says `// REQUIRES: istc`.
-for tool in ["ist-opt", "ist-kernel", "istc", "ist-run", "ist-info", "ist-bench"]:
+for tool in ["ist-opt", "ist-kernel", "istc", "ist-run", "ist-info", "ist-bench", "isthmus-sim-tests"]:
     if os.path.exists(os.path.join(config.build_dir, "bin", tool)):
         config.available_features.add(tool)
 
