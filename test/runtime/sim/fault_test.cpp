@@ -42,6 +42,7 @@ protected:
   struct Outcome {
     int calls = 0, failed = 0, of[2] = {}; // failures of each party
     std::string first;                     // the first failure's message
+    int exhausted = 0;
     uint64_t replays = 0;
   };
   void note(Outcome &o, int party, ist_status s, const ist_error &e) {
@@ -52,6 +53,7 @@ protected:
     if (!o.failed++)
       o.first = std::string(ist_status_name(s)) + ": " + e.message;
     ++o.of[party];
+    o.exhausted += s == IST_RESOURCE_EXHAUSTED;
   }
 
   /// A session on a device of its own or a shared one.
@@ -92,7 +94,11 @@ protected:
     constexpr size_t n = 600;
     Values x = noise(n, 1), y = noise(n, 2);
     Values expected = straight().run(x, y, artifact().weight);
-    Values sum = x;
+    auto tried = [&](Party *p, ist_status s) {
+      ++o.calls;
+      note(o, p == &b, s, e);
+      return s == IST_OK;
+    };
     // Seen first, recorded, replayed; and other things between.
     for (int round = 0; round < 4; ++round)
       for (Party *p : {&a, &b}) {
@@ -102,23 +108,19 @@ protected:
         bx.set(x);
         by.set(y);
         std::vector<ist_tensor> outputs = {bz.tensor(n)};
-        ist_status s =
-            call(p->session, "f0", {bx.tensor(n), by.tensor(n)}, outputs, &e);
-        ++o.calls;
-        note(o, p == &b, s, e);
-        if (!s) {
+        if (tried(p, call(p->session, "f0", {bx.tensor(n), by.tensor(n)},
+                          outputs, &e))) {
           EXPECT_EQ(bz.get(n), expected);
         }
-        if (round != 1)
-          continue;
-        outputs = {none()};
-        s = call(p->session, "loop", {bx.tensor(n)}, outputs, &e);
-        ++o.calls;
-        note(o, p == &b, s, e);
-        if (!s) {
-          auto *z = static_cast<const uint32_t *>(outputs[0].data);
-          EXPECT_EQ(Values(z, z + n), loopOf(x));
+        if (round == 1) {
+          outputs = {none()};
+          if (tried(p, call(p->session, "loop", {bx.tensor(n)}, outputs, &e))) {
+            auto *z = static_cast<const uint32_t *>(outputs[0].data);
+            EXPECT_EQ(Values(z, z + n), loopOf(x));
+          }
         }
+        if (round == 2)
+          states(p, second ? p->device.get() : a.device.get(), x, tried, &e);
       }
     for (Party *p : {&a, &b})
       if (p->session) {
@@ -128,6 +130,32 @@ protected:
         o.replays += c.replays;
       }
     return o;
+  }
+
+  /// A state that the session makes, and two calls that change it.
+  template <typename Tried>
+  void states(Party *p, ist_device *device, const Values &x, Tried tried,
+              ist_error *e) {
+    size_t n = x.size();
+    Buffer bx(nullptr, n);
+    bx.set(x);
+    ist_tensor state = bx.tensor(n), bound = state;
+    state.data = bound.data = nullptr;
+    state.memory = IST_MEMORY_DEVICE;
+    if (!tried(p, ist_session_bind(p->session.get(), "s", &state, e)))
+      return;
+    for (int i = 0; i < 2; ++i) {
+      std::vector<ist_tensor> outputs = {none()};
+      if (!tried(p,
+                 call(p->session, "state", {bound, bx.tensor(n)}, outputs, e)))
+        return; // its contents are undefined
+    }
+    Values got(n);
+    if (!tried(p, ist_device_copy(device, got.data(), IST_MEMORY_HOST,
+                                  state.data, IST_MEMORY_DEVICE, 4 * n, e)))
+      return;
+    for (size_t i = 0; i < n; ++i)
+      EXPECT_EQ(got[i], x[i] * 2);
   }
 
   const Straight &straight() {
@@ -146,7 +174,7 @@ protected:
     configure(base.c_str());
     Outcome clean = scenario(second);
     ASSERT_EQ(clean.failed, 0) << clean.first;
-    ASSERT_EQ(clean.calls, 10);
+    ASSERT_EQ(clean.calls, 18);
     if (base.find("recording=0") == std::string::npos) {
       ASSERT_GE(clean.replays, 4u);
     }
@@ -205,6 +233,26 @@ TEST_F(Faults, EveryCallLosesTheDevice) {
 }
 TEST_F(Faults, EveryCallLosesOneOfTwoDevices) {
   sweep("devices=2", "fail_at", failable, "DEVICE_LOST", false, "sim:1");
+}
+/// Any amount of memory gives results, or RESOURCE_EXHAUSTED.
+TEST_F(Faults, EveryAmountOfMemory) {
+  int enough = 0, refused = 0;
+  for (int kib = 4; kib <= 256; kib += 4) {
+    std::string options = "memory=" + std::to_string(kib) + "K";
+    SCOPED_TRACE(options);
+    configure(options.c_str());
+    ::alarm(60);
+    Outcome o = scenario(nullptr);
+    ::alarm(0);
+    ist_sim_counters c = count();
+    EXPECT_EQ(c.breaches + c.leaks + c.blocks + c.objects + c.devices, 0u);
+    EXPECT_EQ(o.failed, o.exhausted) << o.first;
+    enough += !o.failed;
+    refused += o.failed != 0;
+    ASSERT_FALSE(HasFailure());
+  }
+  EXPECT_GT(enough, 5);
+  EXPECT_GT(refused, 5);
 }
 TEST_F(Faults, EveryCommand) {
   sweep("", "fail_run_at", commands, "INTERNAL", false);
