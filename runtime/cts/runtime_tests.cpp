@@ -261,6 +261,103 @@ void badCalls(const Context &c) {
   }
 }
 
+/// A session that may take too little says so, and works for less.
+void memoryLimits(const Context &c) {
+  Loaded l(c);
+  Buffer x(nullptr, kMostElements), y(nullptr, kMostElements),
+      z(nullptr, kMostElements);
+  ist_tensor sizes[] = {x.tensor(kMostElements), y.tensor(kMostElements)};
+  ist_memory_need need;
+  uint32_t f2;
+  CTS_OK(ist_program_find_function(l.program.get(), "f2", &f2, &error));
+  CTS_OK(ist_program_memory_need(l.program.get(), f2, sizes, 2, &need, &error));
+  CTS_CHECK(need.arena_bytes >= 8 * kMostElements);
+  ist_session_options options = IST_SESSION_OPTIONS_INIT;
+  options.memory_limit = need.arena_bytes - 1;
+  ist_session *made = nullptr;
+  CTS_OK(ist_session_create(l.program.get(), &options, &made, &error));
+  OwnSession s(made);
+  for (int i = 0; i < 3; ++i) {
+    std::vector<ist_tensor> outputs = {z.tensor(kMostElements)};
+    CTS_FAILS(call(s, "f2", {sizes[0], sizes[1]}, outputs, &error),
+              IST_RESOURCE_EXHAUSTED);
+    checkCall(l, s, 2, x, y, z, 64, 5);
+  }
+}
+
+/// What takes too long, or is not wanted any more, ends; the session goes on.
+void timeouts(const Context &c) {
+  Loaded l(c);
+  OwnSession s = session(l.program);
+  Buffer x(nullptr, 500), y(nullptr, 500), z(nullptr, 500);
+  for (uint32_t i = 0; i < 4; ++i) {
+    std::vector<ist_tensor> outputs = {z.tensor(500)};
+    ist_session_set_timeout(s.get(), 1);
+    CTS_FAILS(call(s, "f1", {x.tensor(500), y.tensor(500)}, outputs, &error),
+              IST_DEADLINE_EXCEEDED);
+    ist_session_set_timeout(s.get(), 0);
+    checkCall(l, s, 1, x, y, z, 500, i);
+  }
+  // Cancelling what does not run is nothing; what runs ends in one way or the
+  // other.
+  ist_session_cancel(s.get());
+  checkCall(l, s, 1, x, y, z, 500, 9);
+  std::thread canceller([&] {
+    for (int i = 0; i < 200; ++i)
+      ist_session_cancel(s.get());
+  });
+  Values a = noise(500, 1);
+  x.set(a);
+  y.set(a);
+  for (int i = 0; i < 100; ++i) {
+    std::vector<ist_tensor> outputs = {z.tensor(500)};
+    ist_error error = {};
+    ist_status status =
+        call(s, "f1", {x.tensor(500), y.tensor(500)}, outputs, &error);
+    if (status != IST_OK && status != IST_ABORTED) {
+      canceller.join();
+      CTS_THAT(false, "a cancelled call gives %s: %s", ist_status_name(status),
+               error.message);
+    }
+  }
+  canceller.join();
+  checkCall(l, s, 1, x, y, z, 500, 3);
+}
+
+/// Prepared sessions, with a state that the runtime keeps on the device.
+void preparedAndBound(const Context &c) {
+  Loaded l(c);
+  OwnSession s = session(l.program);
+  constexpr size_t n = 900;
+  Buffer x(l.device.get(), n), y(l.device.get(), n), z(l.device.get(), n);
+  ist_tensor sizes[] = {x.tensor(n), y.tensor(n), x.tensor(7), y.tensor(7)};
+  for (ist_tensor &t : sizes)
+    t.data = nullptr;
+  CTS_OK(ist_session_prepare(s.get(), "f2", sizes, 2, 2, &error));
+  for (uint32_t i = 0; i < 3; ++i) {
+    checkCall(l, s, 2, x, y, z, n, i);
+    checkCall(l, s, 2, x, y, z, 7, i);
+  }
+  ist_tensor state = x.tensor(n), bound = x.tensor(n);
+  state.data = bound.data = nullptr;
+  state.memory = IST_MEMORY_DEVICE;
+  CTS_FAILS(ist_session_bind(s.get(), "no_such", &state, &error),
+            IST_NOT_FOUND);
+  CTS_OK(ist_session_bind(s.get(), "s", &state, &error));
+  CTS_CHECK(state.data);
+  Values v = noise(n, 8), got(n);
+  x.set(v);
+  for (uint32_t i = 1; i <= 5; ++i) {
+    std::vector<ist_tensor> outputs = {none()};
+    CTS_OK(call(s, "state", {bound, x.tensor(n)}, outputs, &error));
+    CTS_OK(ist_device_copy(l.device.get(), got.data(), IST_MEMORY_HOST,
+                           state.data, IST_MEMORY_DEVICE, 4 * n, &error));
+    for (size_t j = 0; j < n; ++j)
+      CTS_CHECK(got[j] == v[j] * i);
+  }
+  CTS_OK(ist_session_bind(s.get(), "s", nullptr, &error));
+}
+
 } // namespace
 
 const std::vector<Test> &isthmus::cts::runtimeTests() {
@@ -272,6 +369,9 @@ const std::vector<Test> &isthmus::cts::runtimeTests() {
       {4, "call.inout", states},
       {4, "call.host-waits", hostWaits},
       {4, "call.bad", badCalls},
+      {4, "session.memory-limits", memoryLimits},
+      {4, "session.timeouts", timeouts},
+      {4, "session.prepared-and-bound", preparedAndBound},
       {4, "programs", programs},
       {4, "stress", stress},
       {4, "replay-equals-direct", replayEqualsDirect},
