@@ -343,31 +343,38 @@ LogicalResult LaneBuilder::emitMma(MmaOp op) {
     return op.emitError("has a tile that cannot be dealt to ")
            << group << " lanes";
   SmallVector<Value> inits(registers(op.getAcc()));
-  auto loop = scf::ForOp::create(
-      b, loc, index(loc, 0), index(loc, a.getDimSize(1)), index(loc, 1), inits);
+  // Some steps side by side, to have loads in flight.
+  int64_t steps = a.getDimSize(1) % 4 ? 1 : 4;
+  auto loop =
+      scf::ForOp::create(b, loc, index(loc, 0), index(loc, a.getDimSize(1)),
+                         index(loc, steps), inits);
   {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(loop.getBody());
-    Value k = loop.getInductionVar(), zero = index(loc, 0);
-    llvm::SmallDenseMap<int64_t, Value> rows, columns;
-    SmallVector<Value> next;
-    for (auto [r, acc] : llvm::enumerate(loop.getRegionIterArgs())) {
-      SmallVector<Value> place = at(loc, *layout, r, {zero, zero});
-      Value &x = rows[layout->offsets[r][0]],
-            &y = columns[layout->offsets[r][1]];
-      if (!x)
-        x = memref::LoadOp::create(b, loc, uniform(op.getA()),
-                                   ValueRange{place[0], k});
-      if (!y)
-        y = memref::LoadOp::create(b, loc, uniform(op.getB()),
-                                   ValueRange{k, place[1]});
-      if (isa<FloatType>(type.getElementType()))
-        next.push_back(math::FmaOp::create(b, loc, x, y, acc));
-      else
-        next.push_back(arith::AddIOp::create(
-            b, loc, acc, arith::MulIOp::create(b, loc, x, y)));
+    Value zero = index(loc, 0);
+    SmallVector<Value> sums(loop.getRegionIterArgs());
+    for (int64_t step = 0; step < steps; ++step) {
+      Value k = arith::AddIOp::create(b, loc, loop.getInductionVar(),
+                                      index(loc, step));
+      llvm::SmallDenseMap<int64_t, Value> rows, columns;
+      for (auto [r, acc] : llvm::enumerate(sums)) {
+        SmallVector<Value> place = at(loc, *layout, r, {zero, zero});
+        Value &x = rows[layout->offsets[r][0]],
+              &y = columns[layout->offsets[r][1]];
+        if (!x)
+          x = memref::LoadOp::create(b, loc, uniform(op.getA()),
+                                     ValueRange{place[0], k});
+        if (!y)
+          y = memref::LoadOp::create(b, loc, uniform(op.getB()),
+                                     ValueRange{k, place[1]});
+        if (isa<FloatType>(type.getElementType()))
+          acc = math::FmaOp::create(b, loc, x, y, acc);
+        else
+          acc = arith::AddIOp::create(b, loc, acc,
+                                      arith::MulIOp::create(b, loc, x, y));
+      }
     }
-    scf::YieldOp::create(b, loc, next);
+    scf::YieldOp::create(b, loc, sums);
   }
   tiles[op.getResult()] = SmallVector<Value>(loop.getResults());
   return success();

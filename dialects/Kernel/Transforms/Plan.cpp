@@ -22,6 +22,7 @@ struct Row {
 static const Row rows[] = {
     {"contraction", false, planContraction},
     {"conv", false, planConv},
+    {"tiles", true, planTiles},
     {"rows", false, planRows},
     {"loops", true,
      [](FuncOp k, const TargetInfo &info) {

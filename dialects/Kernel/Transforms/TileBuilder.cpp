@@ -236,7 +236,6 @@ SmallVector<Value> TileBuilder::makeGrid(ArrayRef<OpFoldResult> extents) {
   return coordinatesOf(GroupIdOp::create(b, loc, b.getIndexType()), extents);
 }
 
-/// The point with this row-major number.
 SmallVector<Value> TileBuilder::coordinatesOf(Value number,
                                               ArrayRef<OpFoldResult> extents) {
   SmallVector<Value> coordinates(extents.size());

@@ -66,6 +66,10 @@ public:
   llvm::SmallVector<mlir::Value>
   makeGrid(llvm::ArrayRef<mlir::OpFoldResult> extents);
 
+  /// The point of `extents` with this row-major number.
+  llvm::SmallVector<mlir::Value>
+  coordinatesOf(mlir::Value number, llvm::ArrayRef<mlir::OpFoldResult> extents);
+
   /// Ends the kernel and replaces the source by the result.
   FuncOp finish(llvm::StringRef plan);
   /// Gives up: erases the result, leaves the source.
@@ -75,8 +79,6 @@ private:
   mlir::AffineExpr sizeExpr(mlir::OpFoldResult v);
   std::pair<mlir::Value, mlir::OpFoldResult>
   part(mlir::Value block, mlir::OpFoldResult size, int64_t step);
-  llvm::SmallVector<mlir::Value>
-  coordinatesOf(mlir::Value number, llvm::ArrayRef<mlir::OpFoldResult> extents);
   void forEachLane(llvm::ArrayRef<mlir::OpFoldResult> space,
                    llvm::function_ref<void(mlir::ValueRange)> body);
   void fixTensorOps(mlir::Operation *root, mlir::ValueRange ivs);
