@@ -67,7 +67,8 @@ struct Target {
   mlir::FailureOr<llvm::SmallVector<char, 0>> (*link)(
       llvm::ArrayRef<KernelObject>, const TargetInfo &, std::string &error);
   const char *format; // "elf"
-  /// What this code asks of a device beyond TargetInfo::requires_; may be null.
+  /// What this code asks of a device beyond TargetInfo::requires_, added to
+  /// lists of the same key; may be null.
   std::vector<std::pair<std::string, std::string>> (*requirements)(
       llvm::ArrayRef<char> code) = nullptr;
 };

@@ -312,7 +312,15 @@ bool Compilation::compileVariant(const Target &target, const TargetInfo &info,
             target.format;
   auto required = info.requires_;
   if (target.requirements)
-    llvm::append_range(required, target.requirements(*code));
+    for (auto &[key, value] : target.requirements(*code)) {
+      auto same = llvm::find_if(required, [&key = key](auto &fact) {
+        return fact.first == key;
+      });
+      if (same == required.end())
+        required.push_back({key, value});
+      else
+        same->second += "," + value;
+    }
   for (auto &[key, value] : required) {
     auto fact = std::make_unique<fb::FactT>();
     fact->key = key;

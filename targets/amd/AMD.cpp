@@ -14,14 +14,15 @@ namespace {
 struct Row {
   const char *arch;
   unsigned wave, ldsBytes;
+  const char *family = nullptr; // the generic target that the chip runs too
 };
 } // namespace
 
 static const Row rows[] = {{"gfx90a", 64, 64 << 10},
-                           {"gfx942", 64, 64 << 10},
-                           {"gfx950", 64, 160 << 10},
-                           {"gfx1100", 32, 64 << 10},
-                           {"gfx1201", 32, 64 << 10},
+                           {"gfx942", 64, 64 << 10, "gfx9-4-generic"},
+                           {"gfx950", 64, 160 << 10, "gfx9-4-generic"},
+                           {"gfx1100", 32, 64 << 10, "gfx11-generic"},
+                           {"gfx1201", 32, 64 << 10, "gfx12-generic"},
                            // One code for a family.
                            {"gfx9-4-generic", 64, 64 << 10},
                            {"gfx11-generic", 32, 64 << 10},
@@ -84,7 +85,10 @@ static std::optional<TargetInfo> parse(llvm::StringRef arch,
     info.subgroup = row.wave;
     info.maxGroup = 1024;
     info.workgroupBytes = row.ldsBytes;
-    info.requires_ = {{"amd.arch", row.arch}};
+    // With its family, code for one chip asks for more than the family's, and
+    // is taken where both fit.
+    std::string features = row.family ? row.family + std::string(",") : "";
+    info.requires_ = {{"amd.features", features + row.arch}};
     return info;
   }
   error = "unknown amd chip '" + arch.str() + "'; known:";

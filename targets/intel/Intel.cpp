@@ -62,7 +62,8 @@ static std::optional<TargetInfo> parse(llvm::StringRef arch,
     info.triple = kTriple;
     info.maxGroup = row.maxGroup;
     info.workgroupBytes = row.workgroupBytes;
-    info.requires_ = {{"intel.arch", row.arch}};
+    std::string chip = &row == rows ? "" : std::string(",") + row.arch;
+    info.requires_ = {{"intel.features", "spirv64" + chip}};
     return info;
   }
   error = "unknown intel chip '" + arch.str() + "'; known:";
@@ -125,8 +126,8 @@ link(llvm::ArrayRef<KernelObject> objects, const TargetInfo &info,
 /// Capabilities that OpenCL leaves to the device.
 static std::vector<std::pair<std::string, std::string>>
 requirements(llvm::ArrayRef<char> code) {
-  static const std::pair<uint32_t, const char *> optional[] = {
-      {9, "spirv.float16"}, {10, "spirv.float64"}};
+  static const std::pair<uint32_t, const char *> optional[] = {{9, "float16"},
+                                                               {10, "float64"}};
   std::vector<std::pair<std::string, std::string>> found;
   size_t words = code.size() / 4;
   auto word = [&](size_t i) {
@@ -134,9 +135,9 @@ requirements(llvm::ArrayRef<char> code) {
   };
   // Capabilities come first, behind a header of five words.
   for (size_t i = 5; i + 1 < words && word(i) == (2u << 16 | 17); i += 2)
-    for (auto [number, key] : optional)
+    for (auto [number, feature] : optional)
       if (word(i + 1) == number)
-        found.push_back({key, "1"});
+        found.push_back({"intel.features", feature});
   return found;
 }
 

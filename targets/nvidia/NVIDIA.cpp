@@ -46,6 +46,24 @@ static const LanesFacts facts = {
     /*bf16=*/true,
     attributes};
 
+/// What a device must offer to run this PTX. All that a chip builds upon is
+/// named, so that of two variants that fit the one for the later chip asks for
+/// more, and is taken. An `a` or `f` is no base for later chips: what follows
+/// it is.
+static std::string featuresFor(const Row &wanted) {
+  std::string all;
+  for (const Row &row : rows) {
+    llvm::StringRef base = llvm::StringRef(row.arch).rtrim("af");
+    all += base.str() + ",";
+    if (&row != &wanted)
+      continue;
+    if (base != row.arch)
+      all += std::string(row.arch) + ",";
+    break;
+  }
+  return all + llvm::StringRef(wanted.features).drop_front().str(); // "+ptx80"
+}
+
 static std::optional<TargetInfo> parse(llvm::StringRef arch,
                                        std::string &error) {
   arch = chipOf(arch, products);
@@ -62,7 +80,7 @@ static std::optional<TargetInfo> parse(llvm::StringRef arch,
     info.maxGroup = 1024;
     // Static .shared; chips have more for kernels that size it at launch.
     info.workgroupBytes = 48 << 10;
-    info.requires_ = {{"nvidia.arch", row.arch}};
+    info.requires_ = {{"nvidia.features", featuresFor(row)}};
     return info;
   }
   error = "unknown nvidia chip '" + arch.str() + "'; known:";

@@ -102,7 +102,7 @@ TEST_P(Streams, Facts) {
   open();
   if (fact("nvidia.arch").empty()) {
     EXPECT_EQ(fact("amd.arch"), "gfx942");
-    EXPECT_EQ(fact("amd.features"), "sramecc+,xnack-");
+    EXPECT_EQ(fact("amd.features"), "gfx9-4-generic,gfx942,sramecc+,xnack-");
     EXPECT_EQ(fact("amd.subgroup"), "64");
     return;
   }

@@ -280,8 +280,8 @@ void streamDrain(Device &d, void *stream) { api(d).Finish(raw(stream)); }
 
 Code copy(Device &d, void *stream, const Command &c) {
   OpenCL &o = self(d);
-  auto run = o.sharing == Sharing::usm ? o.usm.EnqueueMemcpy
-                                       : o.api->EnqueueSVMMemcpy;
+  auto run =
+      o.sharing == Sharing::usm ? o.usm.EnqueueMemcpy : o.api->EnqueueSVMMemcpy;
   return run(raw(stream), 0, reinterpret_cast<void *>(c.to),
              reinterpret_cast<const void *>(c.from), c.bytes, 0, nullptr,
              nullptr);
@@ -378,16 +378,13 @@ struct Vendor {
                               *formats = "spirv";
   static const Ops ops;
 };
-const Ops Vendor::ops = {enumerate,    open,          close,
-                         explain,      nullptr,       nullptr,
-                         memInfo,      alloc,         free,
-                         import,       moduleLoad,    moduleUnload,
-                         kernelGet,    kernelRelease, streamOpen,
-                         streamClose,  streamDrain,   copy,
-                         fill,         launch,        streamWait,
-                         eventCreate,  eventDestroy,  eventRecord,
-                         eventQuery,   eventSynchronize, nullptr,
-                         nullptr,      nullptr,       nullptr};
+const Ops Vendor::ops = {
+    enumerate,        open,         close,        explain,       nullptr,
+    nullptr,          memInfo,      alloc,        free,          import,
+    moduleLoad,       moduleUnload, kernelGet,    kernelRelease, streamOpen,
+    streamClose,      streamDrain,  copy,         fill,          launch,
+    streamWait,       eventCreate,  eventDestroy, eventRecord,   eventQuery,
+    eventSynchronize, nullptr,      nullptr,      nullptr,       nullptr};
 
 } // namespace
 

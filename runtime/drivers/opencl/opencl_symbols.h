@@ -36,8 +36,8 @@ IST_REQUIRED(int, BuildProgram, clBuildProgram,
 IST_REQUIRED(int, GetProgramBuildInfo, clGetProgramBuildInfo,
              (void *, void *, unsigned, size_t, void *, size_t *), "OpenCL 1.0")
 IST_REQUIRED(int, ReleaseProgram, clReleaseProgram, (void *), "OpenCL 1.0")
-IST_REQUIRED(void *, CreateKernel, clCreateKernel, (void *, const char *, int *),
-             "OpenCL 1.0")
+IST_REQUIRED(void *, CreateKernel, clCreateKernel,
+             (void *, const char *, int *), "OpenCL 1.0")
 IST_REQUIRED(int, ReleaseKernel, clReleaseKernel, (void *), "OpenCL 1.0")
 IST_REQUIRED(int, GetKernelInfo, clGetKernelInfo,
              (void *, unsigned, size_t, void *, size_t *), "OpenCL 1.0")
