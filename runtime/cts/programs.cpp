@@ -18,10 +18,10 @@ Straight::Straight(uint32_t commands, uint32_t seed) {
   std::mt19937 random(seed);
   auto below = [&](uint32_t n) { return static_cast<uint32_t>(random() % n); };
   for (uint32_t i = 0; i < commands; ++i) {
-    uint32_t made = i + 3;
+    uint32_t made = i + 4;
     // Mostly what is new, so that much has ended early and memory is reused.
     auto value = [&] {
-      return below(3) && made > 3 ? made - 1 - below(made > 5 ? 3 : 1)
+      return below(3) && made > 4 ? made - 1 - below(made > 6 ? 3 : 1)
                                   : below(made);
     };
     uint32_t kind = below(16);
@@ -41,7 +41,9 @@ Straight::Straight(uint32_t commands, uint32_t seed) {
 
 Values Straight::run(const Values &x, const Values &y,
                      const Values &weight) const {
-  std::vector<Values> v = {x, y, weight};
+  std::vector<Values> v = {x, y, weight, weight};
+  for (uint32_t &e : v[3])
+    e = 3 * e + 1;
   for (const Step &s : steps) {
     Values z(x.size());
     for (size_t i = 0; i < z.size(); ++i)
@@ -184,8 +186,9 @@ void straight(fb::ProgramT &program, const std::string &name,
               const Straight &s) {
   Function f(program, name);
   std::vector<uint32_t> values = {f.input("x"), f.input("y"),
-                                  f.buffer(Op::weight, 0)};
-  std::vector<int64_t> transient = {-1, -1, -1}; // of each value
+                                  f.buffer(Op::weight, 0),
+                                  f.buffer(Op::derived, 0)};
+  std::vector<int64_t> transient(4, -1); // of each value
   for (const Step &step : s.steps) {
     bool last = &step == &s.steps.back();
     uint32_t to, a = values[step.a], b = values[step.b];
@@ -219,6 +222,26 @@ void straight(fb::ProgramT &program, const std::string &name,
         f.f->transients[static_cast<size_t>(t)]->last = now;
   }
   f.end();
+}
+
+void init(fb::ProgramT &program) {
+  program.derived = 1;
+  program.functions.push_back(std::make_unique<fb::FunctionT>());
+  fb::FunctionT &f = *program.functions.back();
+  f.name = "init";
+  f.consts = {kMostElements, 4 * kMostElements, kMostElements / 256, 3};
+  f.int_regs = 4;
+  for (uint32_t i = 0; i < 4; ++i)
+    f.code.emplace_back(Op::const_, i, i, 0, 0);
+  f.buffer_regs = 2;
+  f.code.emplace_back(Op::weight, 0, 0, 0, 0);
+  f.code.emplace_back(Op::alloc_derived, 1, 0, 1, 0);
+  f.launches.push_back(std::make_unique<fb::LaunchT>());
+  f.launches[0]->kernel = kScale;
+  f.launches[0]->grid = 2;
+  f.launches[0]->scalars = {0, 3};
+  f.launches[0]->buffers = {0, 1};
+  f.code.emplace_back(Op::launch, 0, 0, 0, 0);
 }
 
 void state(fb::ProgramT &program) {
@@ -277,6 +300,7 @@ Artifact::Artifact(const Context &c, const std::vector<Straight> &functions,
   v.program->kernels.push_back(kernel("scale", 2, 1, c.block));
   for (size_t i = 0; i < functions.size(); ++i)
     straight(*v.program, "f" + std::to_string(i), functions[i]);
+  init(*v.program);
   state(*v.program);
   loop(*v.program);
   flatbuffers::FlatBufferBuilder builder;

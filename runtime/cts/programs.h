@@ -21,8 +21,8 @@ using Values = std::vector<uint32_t>;
 /// Elements of the weight: the most that symbol n is.
 constexpr uint32_t kMostElements = 4096;
 
-/// Command i makes value i + 3 of those before it; 0, 1 and 2 are the inputs x
-/// and y, and the weight.
+/// Command i makes value i + 4 of those before it; 0 to 3 are the inputs x and
+/// y, the weight, and a derived weight, which `init` makes: 3 * weight + 1.
 struct Step {
   enum Op { add, scale, copy, fill } op;
   uint32_t a, b; // values
