@@ -1,5 +1,6 @@
 //===- call.cpp - calls on a session --------------------------------------===//
 #include "call.h"
+#include "trace.h"
 
 using namespace isthmus;
 
@@ -177,8 +178,12 @@ ist_status ist_call(ist_session *session, const char *function,
   Busy busy(session);
   if (ist_status s = busy.check(error))
     return s;
-  return session->call(function, inputs, inputCount, outputs, outputCount,
-                       error);
+  uint64_t begin = tracing() ? nowNs() : 0;
+  ist_status s =
+      session->call(function, inputs, inputCount, outputs, outputCount, error);
+  if (begin)
+    traceSpan("call", function, begin, nullptr, ist_status_name(s), nullptr);
+  return s;
 }
 
 ist_status ist_session_prepare(ist_session *session, const char *function,
@@ -189,7 +194,11 @@ ist_status ist_session_prepare(ist_session *session, const char *function,
   Busy busy(session);
   if (ist_status s = busy.check(error))
     return s;
-  return session->prepare(function, inputs, inputCount, sets, error);
+  uint64_t begin = tracing() ? nowNs() : 0;
+  ist_status s = session->prepare(function, inputs, inputCount, sets, error);
+  if (begin)
+    traceSpan("prepare", function, begin, nullptr, ist_status_name(s), nullptr);
+  return s;
 }
 
 ist_status ist_session_bind(ist_session *session, const char *name,

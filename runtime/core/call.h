@@ -51,6 +51,7 @@ private:
   ist_status alloc(const fb::Instr &i);
   ist_status allocOutput(const fb::Instr &i);
   ist_status allocDerived(const fb::Instr &i);
+  ist_status poison(const Buffer &x);
   ist_status view(const fb::Instr &i);
   ist_status setOutput(const fb::Instr &i);
   ist_status launch(const fb::Instr &i);

@@ -65,12 +65,14 @@ ist_status Call::launch(const fb::Instr &i) {
   d.args_bytes = params * 8;
   d.ranges = frame.ranges.data();
   d.range_count = frame.ranges.size();
+  const char *nodes = program.launchNodes(frame.function, i.a());
   if (recording)
-    return recording->launch(d, name, frame) ? IST_OK : tooLong();
+    return recording->launch(d, name, nodes, frame) ? IST_OK : tooLong();
   ++session.counters.launches;
   if (session.profiling)
     return profiled(d, name, i.a());
-  return device.launch(session.queue, d, name, error);
+  ist_status s = device.launch(session.queue, d, name, error, nodes);
+  return s || !device.checking ? s : checkErrorWords();
 }
 
 ist_status Call::profiled(const ist_launch &d, const char *name,

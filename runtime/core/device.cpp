@@ -1,6 +1,7 @@
 //===- device.cpp - devices and the drivers behind them -------------------===//
 #include "device.h"
 #include "drivers.h"
+#include "trace.h"
 #include "transfer.h"
 
 #include <cstdarg>
@@ -60,21 +61,59 @@ bool isthmus::isSubset(const char *list, const char *of, char *missing,
   return true;
 }
 
+namespace {
+/// What this thread's call of a driver began with; only where it is observed.
+/// Small, so that it need not be allocated late, which the C library alone does
+/// not do.
+__attribute__((tls_model("initial-exec"))) thread_local struct {
+  uint64_t begin;
+  const void *queue;
+  const char *nodes; // of a launch
+} current;
+} // namespace
+
+// Begins each function below that calls the driver. `error` may be null where
+// the caller wants no message; drivers always get a record.
+#define IST_RECORD_ON(queue_, error)                                           \
+  ist_error local;                                                             \
+  if (!error)                                                                  \
+    error = &local;                                                            \
+  if (observed)                                                                \
+  current = {nowNs(), queue_, nullptr}
+#define IST_RECORD(error) IST_RECORD_ON(nullptr, error)
+
 ist_status ist_device::logged(int status, const char *format, ...) {
+  auto s = static_cast<ist_status>(status);
+  if (!observed)
+    return s;
+  char what[512];
+  va_list args;
+  va_start(args, format);
+  std::vsnprintf(what, sizeof what, format, args);
+  va_end(args);
   if (logCalls) {
-    char line[512];
-    va_list args;
-    va_start(args, format);
-    int n = std::snprintf(line, sizeof line, "%s.", name);
-    n += std::vsnprintf(line + n, sizeof line - n, format, args);
-    va_end(args);
-    if (n > static_cast<int>(sizeof line) - 1)
-      n = sizeof line - 1;
-    std::snprintf(line + n, sizeof line - n, " = %s",
-                  ist_status_name(static_cast<ist_status>(status)));
+    char line[640];
+    std::snprintf(line, sizeof line, "%s.%s = %s", name, what,
+                  ist_status_name(s));
     logLine(nullptr, IST_LOG_INFO, line);
   }
-  return static_cast<ist_status>(status);
+  if (traced) {
+    // A launch is called after its kernel: "launch(k, ...".
+    bool launch = std::strncmp(what, "launch(", 7) == 0;
+    char title[128];
+    const char *from = what + (launch ? 7 : 0);
+    std::snprintf(title, sizeof title, "%.*s",
+                  static_cast<int>(std::strcspn(from, launch ? "," : "(")),
+                  from);
+    char detail[640];
+    std::snprintf(detail, sizeof detail, "%s.%s = %s", name, what,
+                  ist_status_name(s));
+    traceSpan(launch ? "launch" : "driver", title,
+              current.begin ? current.begin : nowNs(), current.queue, detail,
+              current.nodes);
+    current = {};
+  }
+  return s;
 }
 
 ist_status ist_device::open(const char *name, const ist_device_options &options,
@@ -120,12 +159,18 @@ ist_status ist_device::open(const char *name, const ist_device_options &options,
   const char *log = std::getenv("ISTHMUS_LOG");
   char ignored[2];
   d->logCalls = log && isSubset("calls", log, ignored, sizeof ignored);
+  d->traced = tracing();
+  const char *check = std::getenv("ISTHMUS_CHECK");
+  d->checking = check && std::strcmp(check, "1") == 0;
+  d->observed = d->logCalls || d->traced;
   d->description.struct_size = sizeof d->description;
   d->ledger.limit = options.memory_limit;
   d->store.init(d);
   d->own.open(d, "the runtime", "");
   d->callers.open(d, "the caller's allocations", "");
   ist_native native = {sizeof native, options.native_kind, options.native};
+  if (d->observed)
+    current = {nowNs(), nullptr, nullptr};
   int s = d->logged(driver->open(&driverHost, static_cast<uint32_t>(index),
                                  options.native_kind ? &native : nullptr,
                                  &d->device, error),
@@ -150,6 +195,7 @@ void ist_device::release() {
     return;
   for (CallerMemory &m : callerMemory)
     callers.free(&m.memory); // forgotten by the caller
+  semaphoreDestroy(checkSemaphore);
   if (device) {
     driver->close(device);
     logged(0, "close()");
@@ -165,13 +211,6 @@ const char *ist_device::fact(const char *key) const {
       return description.facts[i].value;
   return nullptr;
 }
-
-// Below, `error` may be null where the caller wants no message; drivers always
-// get a record.
-#define IST_RECORD(error)                                                      \
-  ist_error local;                                                             \
-  if (!error)                                                                  \
-  error = &local
 
 ist_status ist_device::driverAlloc(ist_memory_kind kind, uint64_t bytes,
                                    ist_driver_memory *out, ist_error *error) {
@@ -272,9 +311,13 @@ ist_status ist_device::queueCreate(const char *kind, void *native,
                                    ist_driver_queue **out, ist_error *error) {
   IST_RECORD(error);
   ist_native theirs = {sizeof theirs, kind, native};
-  return logged(
-      driver->queue_create(device, kind ? &theirs : nullptr, out, error),
-      "queue_create(%s)", kind ? kind : "");
+  int s = driver->queue_create(device, kind ? &theirs : nullptr, out, error);
+  if (!s && traced) {
+    char track[80];
+    std::snprintf(track, sizeof track, "%s queue", name);
+    traceTrackName(*out, track);
+  }
+  return logged(s, "queue_create(%s)", kind ? kind : "");
 }
 
 void ist_device::queueDestroy(ist_driver_queue *queue) {
@@ -286,7 +329,7 @@ void ist_device::queueDestroy(ist_driver_queue *queue) {
 
 ist_status ist_device::copy(ist_driver_queue *queue, uint64_t to, uint64_t from,
                             uint64_t bytes, ist_error *error) {
-  IST_RECORD(error);
+  IST_RECORD_ON(queue, error);
   return logged(driver->copy(queue, to, from, bytes, error),
                 "copy(to 0x%llx, from 0x%llx, %llu bytes)", ull(to), ull(from),
                 ull(bytes));
@@ -294,22 +337,41 @@ ist_status ist_device::copy(ist_driver_queue *queue, uint64_t to, uint64_t from,
 
 ist_status ist_device::fill(ist_driver_queue *queue, uint64_t to, uint8_t value,
                             uint64_t bytes, ist_error *error) {
-  IST_RECORD(error);
+  IST_RECORD_ON(queue, error);
   return logged(driver->fill(queue, to, value, bytes, error),
                 "fill(0x%llx, %u, %llu bytes)", ull(to), value, ull(bytes));
 }
 
 ist_status ist_device::launch(ist_driver_queue *queue, const ist_launch &launch,
-                              const char *name, ist_error *error) {
-  IST_RECORD(error);
-  return logged(driver->launch(queue, &launch, error),
-                "launch(%.100s, grid %llu)", name, ull(launch.grid));
+                              const char *name, ist_error *error,
+                              const char *nodes) {
+  IST_RECORD_ON(queue, error);
+  current.nodes = nodes;
+  ist_status s = logged(driver->launch(queue, &launch, error),
+                        "launch(%.100s, grid %llu)", name, ull(launch.grid));
+  return s || !checking ? s : waitForLaunch(queue, name, error);
+}
+
+ist_status ist_device::waitForLaunch(ist_driver_queue *queue, const char *name,
+                                     ist_error *error) {
+  // One launch at a time on all of the device's queues.
+  ::pthread_mutex_lock(&checkLock);
+  ist_status s =
+      checkSemaphore ? IST_OK : semaphoreCreate(&checkSemaphore, error);
+  if (!s)
+    s = submit(queue, checkSemaphore, ++checkValue, error);
+  if (!s)
+    s = semaphoreWait(checkSemaphore, checkValue, UINT64_MAX, error);
+  ::pthread_mutex_unlock(&checkLock);
+  return s ? fail(error, s, "kernel '%.100s' failed: %.800s", name,
+                  error->message)
+           : IST_OK;
 }
 
 ist_status ist_device::submit(ist_driver_queue *queue,
                               ist_driver_semaphore *semaphore, uint64_t value,
                               ist_error *error) {
-  IST_RECORD(error);
+  IST_RECORD_ON(queue, error);
   ist_driver_point point = {semaphore, value};
   ist_driver_submit submit = {sizeof submit, nullptr, 0, &point, 1};
   return logged(driver->submit(queue, &submit, error),
@@ -380,7 +442,7 @@ ist_status ist_device::recordingReplay(ist_driver_queue *queue,
                                        ist_driver_recording *recorded,
                                        const ist_patch *patches, size_t count,
                                        ist_error *error) {
-  IST_RECORD(error);
+  IST_RECORD_ON(queue, error);
   return logged(recording->replay(queue, recorded, patches, count, error),
                 "recording.replay(%zu patches)", count);
 }

@@ -37,9 +37,11 @@ struct ist_device {
                   uint64_t bytes, ist_error *error);
   ist_status fill(ist_driver_queue *queue, uint64_t to, uint8_t value,
                   uint64_t bytes, ist_error *error);
-  /// `name` is for the log.
+  /// `name` is the kernel's and `nodes` are the model's (may be null), for
+  /// logs.
   ist_status launch(ist_driver_queue *queue, const ist_launch &launch,
-                    const char *name, ist_error *error);
+                    const char *name, ist_error *error,
+                    const char *nodes = nullptr);
   /// Then raises `semaphore` to `value`.
   ist_status submit(ist_driver_queue *queue, ist_driver_semaphore *semaphore,
                     uint64_t value, ist_error *error);
@@ -69,6 +71,8 @@ struct ist_device {
     return description.flags & IST_DEVICE_SYNCHRONOUS;
   }
 
+  /// ISTHMUS_CHECK=1: launches are waited for, so that failures have names.
+  bool checking = false;
   const ist_driver *driver = nullptr;
   ist_description description = {};
   const ist_recording_extension *recording = nullptr; // or the driver has none
@@ -95,7 +99,13 @@ private:
 
   ist_driver_device *device = nullptr;
   int references = 1;
-  bool logCalls = false;
+  bool logCalls = false, traced = false;
+  bool observed = false; // either
+  ist_status waitForLaunch(ist_driver_queue *queue, const char *name,
+                           ist_error *error);
+  pthread_mutex_t checkLock = PTHREAD_MUTEX_INITIALIZER;
+  ist_driver_semaphore *checkSemaphore = nullptr; // of checkLock
+  uint64_t checkValue = 0;                        // likewise
   isthmus::Account own, callers;
   struct CallerMemory {
     ist_driver_memory memory;

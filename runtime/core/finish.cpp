@@ -142,16 +142,8 @@ ist_status Call::checkErrorWords() {
       continue;
     const fb::Launch &l = *f.launches()->Get(n);
     const auto *strings = program.program->strings();
-    char nodes[256] = "";
-    for (uint32_t j = 0; j < count(l.nodes()); ++j) {
-      size_t used = std::strlen(nodes);
-      const char *name = text(strings->Get(l.nodes()->Get(j)));
-      if (used + std::strlen(name) + 3 > sizeof nodes)
-        break;
-      if (used)
-        std::strcat(nodes, ", ");
-      std::strcat(nodes, name);
-    }
+    char nodes[256];
+    program.nodesText(l, nodes, sizeof nodes);
     if (code <= count(l.errors()))
       return fail(error, IST_INVALID_ARGUMENT, "%s (in %s)",
                   text(strings->Get(l.errors()->Get(code - 1))),

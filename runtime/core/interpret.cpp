@@ -237,7 +237,7 @@ ist_status Call::alloc(const fb::Instr &i) {
   if (slot.offset != kNotPlaced && bytes <= slot.size) {
     uint64_t at = bytes ? session.arena.address + slot.offset : kEmptyAddress;
     assign(b[i.dst()], {{at, kNoSlot}, kNoBlock, kNoBlock, bytes});
-    return IST_OK;
+    return poison(b[i.dst()]);
   }
   if (recording)
     return tooLong();
@@ -247,7 +247,15 @@ ist_status Call::alloc(const fb::Instr &i) {
   if (ist_status s = acquire(session.pool, bytes, &block))
     return s;
   b[i.dst()] = {{session.pool[block].address, kNoSlot}, block, i.a(), bytes};
-  return IST_OK;
+  return poison(b[i.dst()]);
+}
+
+/// With ISTHMUS_CHECK=1, what is about to be written holds NaNs, so that what a
+/// kernel leaves out is seen.
+ist_status Call::poison(const Buffer &x) {
+  if (!device.checking || recording || !x.bytes)
+    return IST_OK;
+  return device.fill(session.queue, x.at.address, 0xff, x.bytes, error);
 }
 
 ist_status Call::allocOutput(const fb::Instr &i) {
@@ -263,7 +271,7 @@ ist_status Call::allocOutput(const fb::Instr &i) {
   assign(frame.operands[k].value, x);
   retain(x);
   assign(b[i.dst()], x);
-  return IST_OK;
+  return frame.operands[k].written ? IST_OK : poison(x);
 }
 
 ist_status Call::allocDerived(const fb::Instr &i) {

@@ -1,6 +1,7 @@
 //===- program.cpp - loading a program ------------------------------------===//
 #include "program.h"
 #include "session.h"
+#include "trace.h"
 #include "transfer.h"
 #include "verify.h"
 
@@ -19,6 +20,8 @@ ist_program::~ist_program() {
     device->release();
   }
   for (char *line : remarks)
+    std::free(line);
+  for (char *line : nodes)
     std::free(line);
   std::free(manifestCopy);
 }
@@ -165,6 +168,7 @@ ist_status ist_program::findFacts(ist_error *error) {
   if (!facts.resize(functionCount()))
     return outOfMemory(error, functionCount() * sizeof(FunctionFacts),
                        "functions");
+  uint32_t launches = 0;
   for (uint32_t i = 0; i < functionCount(); ++i) {
     const fb::Function &f = *function(i);
     FunctionFacts &x = facts[i];
@@ -177,11 +181,37 @@ ist_status ist_program::findFacts(ist_error *error) {
         x.errorWords |= p->kind() == fb::ParamKind::error_word;
       }
     }
+    x.nodes = launches;
+    launches += count(f.launches());
     x.recordable = f.host_waits() == 0;
     for (uint32_t j = 0; j < count(f.transients()); ++j)
       x.recordable &= !f.transients()->Get(j)->pool();
   }
+  if (!tracing())
+    return IST_OK;
+  for (uint32_t i = 0; i < functionCount(); ++i)
+    for (uint32_t j = 0; j < count(function(i)->launches()); ++j) {
+      char line[1000];
+      nodesText(*function(i)->launches()->Get(j), line, sizeof line);
+      char *copy = ::strdup(line);
+      if (!copy || !nodes.push(copy)) {
+        std::free(copy);
+        return outOfMemory(error, sizeof line, "the names of nodes");
+      }
+    }
   return IST_OK;
+}
+
+void ist_program::nodesText(const fb::Launch &l, char *out, size_t size) const {
+  size_t used = 0;
+  *out = 0;
+  for (uint32_t i = 0; i < count(l.nodes()); ++i) {
+    const char *name = text(program->strings()->Get(l.nodes()->Get(i)));
+    if (used + std::strlen(name) + 3 > size)
+      break;
+    used += static_cast<size_t>(
+        std::snprintf(out + used, size - used, "%s%s", used ? ", " : "", name));
+  }
 }
 
 ist_status ist_program::loadCode(ist_error *error) {

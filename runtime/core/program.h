@@ -14,6 +14,7 @@ struct FunctionFacts {
   uint32_t alignment; // that its kernels want of every buffer
   bool errorWords;    // some kernel has one
   bool recordable;    // its commands follow from its sizes alone
+  uint32_t nodes;     // index of its first launch in ist_program::nodes
 };
 } // namespace isthmus
 
@@ -30,6 +31,13 @@ struct ist_program {
   /// -1: none.
   int64_t find(const char *name) const;
 
+  /// The model's nodes that a launch computes, as text, cut to `size`.
+  void nodesText(const isthmus::fb::Launch &launch, char *out,
+                 size_t size) const;
+  /// The same, or null where no trace is written.
+  const char *launchNodes(uint32_t function, uint32_t launch) const {
+    return nodes.empty() ? nullptr : nodes[facts[function].nodes + launch];
+  }
   /// For `init`.
   ist_status allocDerived(uint32_t index, uint64_t bytes, ist_error *error);
 
@@ -50,6 +58,7 @@ struct ist_program {
   isthmus::Array<isthmus::Stored *> stored; // shared weights, by index
   isthmus::Stored *derivedStored = nullptr;
   isthmus::Array<isthmus::FunctionFacts> facts; // by function
+  isthmus::Array<char *> nodes;                 // of all launches, for traces
   isthmus::Array<uint64_t> derivedSizes;
   isthmus::Array<uint8_t> derivedMade;
 

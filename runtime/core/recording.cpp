@@ -36,11 +36,12 @@ bool Recording::fill(Place to, uint8_t value, uint64_t bytes) {
 }
 
 bool Recording::launch(const ist_launch &launch, const char *name,
-                       const Frame &frame) {
+                       const char *nodes, const Frame &frame) {
   Command c = {};
   c.kind = Kind::Launch;
   c.launch = launch;
   c.name = name;
+  c.nodes = nodes;
   c.args = static_cast<uint32_t>(args.size());
   c.ranges = static_cast<uint32_t>(ranges.size());
   if (size() >= kMostCommands || !commands.push(c))
@@ -134,7 +135,7 @@ ist_status Recording::issue(ist_device &device, ist_driver_queue *queue,
   case Kind::Fill:
     return c.bytes ? device.fill(queue, c.to, c.value, c.bytes, error) : IST_OK;
   case Kind::Launch:
-    return device.launch(queue, c.launch, c.name, error);
+    return device.launch(queue, c.launch, c.name, error, c.nodes);
   }
   return IST_OK;
 }

@@ -24,7 +24,7 @@ public:
   [[nodiscard]] bool fill(Place to, uint8_t value, uint64_t bytes);
   /// `launch` has the frame's arguments and ranges, whose slots the frame has.
   [[nodiscard]] bool launch(const ist_launch &launch, const char *name,
-                            const Frame &frame);
+                            const char *nodes, const Frame &frame);
   /// Slots get addresses; afterwards only replay.
   [[nodiscard]] bool finish(uint32_t slots);
   uint32_t size() const { return static_cast<uint32_t>(commands.size()); }
@@ -87,7 +87,7 @@ private:
     uint32_t args, ranges; // where they begin
     uint64_t to, from, bytes;
     ist_launch launch;
-    const char *name;
+    const char *name, *nodes;
     uint32_t number; // as the driver counts: empty copies are not given
   };
   enum class Field : uint8_t { Arg, Range, To, From };

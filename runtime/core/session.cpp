@@ -77,7 +77,7 @@ ist_status ist_session::create(ist_program *p,
     memory.allocator = *a;
   pool.init(&memory, IST_MEMORY_KIND_DEVICE);
   staging.init(&memory, IST_MEMORY_KIND_HOST_VISIBLE);
-  noRecordings = options.no_recordings;
+  noRecordings = options.no_recordings || device->checking;
   nativeKind = options.native_kind;
   native = options.native;
   if (options.arena) {

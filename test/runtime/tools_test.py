@@ -86,6 +86,60 @@ class Tools(unittest.TestCase):
                          [None, "CRASH", "NOT_FOUND", "INVALID_ARGUMENT", None])
         self.assertEqual(load_f32(self.path("b.npy")), [9, 12, 15])
 
+    def test_trace(self):
+        trace = self.path("trace.json")
+        os.environ["ISTHMUS_TRACE"] = trace
+        try:
+            run("ist-run", self.model, "--random", "--shape=n=100", "--repeat=4")
+        finally:
+            del os.environ["ISTHMUS_TRACE"]
+        with open(trace) as f:
+            events = json.load(f)
+        spans = [e for e in events if e["ph"] == "X"]
+        calls = [e for e in spans if e["cat"] == "call"]
+        self.assertEqual([(e["name"], e["args"]["detail"]) for e in calls], [("main", "OK")] * 4)
+        launches = [e for e in spans if e["cat"] == "launch"]
+        # The later calls are replays; they say as much.
+        self.assertEqual([(e["name"], e["args"]["nodes"]) for e in launches],
+                         [("add_f32", "Add_0"), ("scale_f32", "Mul_1")] * 4)
+        # On the queue's track, within their calls; the tracks have names.
+        tracks = {e["tid"]: e["args"]["name"] for e in events if e["name"] == "thread_name"}
+        for i, e in enumerate(launches):
+            self.assertIn("queue", tracks[e["tid"]])
+            call = calls[i // 2]
+            self.assertLessEqual(call["ts"], e["ts"])
+            self.assertLessEqual(e["ts"] + e["dur"], call["ts"] + call["dur"] + 0.002)
+        self.assertIn("module_load", [e["name"] for e in spans])
+        os.environ["ISTHMUS_TRACE"] = "/nowhere/trace.json"
+        try:
+            p = subprocess.run([os.path.join(BIN, "ist-run"), self.model, "--random"], capture_output=True, text=True)
+        finally:
+            del os.environ["ISTHMUS_TRACE"]
+        self.assertEqual(p.returncode, 0)
+        self.assertIn("cannot write '/nowhere/trace.json'", p.stderr)
+
+    def test_a_trace_is_whole_after_a_crash(self):
+        trace = self.path("trace.json")
+        p = subprocess.run([os.path.join(BIN, "ist-run"), self.crash], capture_output=True,
+                           env=dict(os.environ, ISTHMUS_TRACE=trace))
+        self.assertLess(p.returncode, 0)
+        with open(trace) as f:
+            self.assertEqual(json.load(f)[0]["name"], "process_name")
+
+    def test_check_shows_what_is_not_written(self):
+        lazy, y = self.path("lazy.ist"), self.path("y.npy")
+        run("isthmus-sample-artifact", lazy, "lazy")
+        os.environ["ISTHMUS_CHECK"] = "1"
+        try:
+            run("ist-run", lazy, "--output=@" + y)
+            values = load_f32(y)
+            self.assertEqual(values[:4], [10, 20, 10, 20])
+            self.assertTrue(all(v != v for v in values[4:]), values)
+            run("ist-run", self.model, "--input=x=@" + self.path("x.npy"), "--output=@" + y)
+            self.assertEqual(load_f32(y), [9, 12, 15])
+        finally:
+            del os.environ["ISTHMUS_CHECK"]
+
     def test_info(self):
         j = json.loads(run("ist-info", self.model, "--json", "--shape=n=100"))
         f = j["functions"][0]
