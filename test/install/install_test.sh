@@ -9,6 +9,11 @@ cmake --install "$1" --prefix "$work/root" >/dev/null
 cmake -S "$here" -B "$work/build" -DCMAKE_PREFIX_PATH="$work/root" >/dev/null
 cmake --build "$work/build" >/dev/null
 "$work/build/user"
+python3 - "$work/root" <<'EOF2'
+import glob, sys
+found = glob.glob(sys.argv[1] + "/lib*/**/python/isthmus/__init__.py", recursive=True)
+assert found, "the Python package is not installed"
+EOF2
 for tool in ist-run ist-info ist-bench; do
   "$work/root/bin/$tool" --help >/dev/null
 done
