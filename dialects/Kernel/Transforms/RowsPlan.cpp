@@ -81,6 +81,8 @@ private:
   SmallVector<Value> loop(Value from, Value to, int64_t step, unsigned dim,
                           ValueRange accs,
                           function_ref<SmallVector<Value>(ValueRange)> body);
+  SmallVector<Value> columnsSideBySide(unsigned run, ValueRange accs);
+  Value neutralOf(const RowPart &part, int64_t width);
   Value maskFrom(Value at);
 
   TileBuilder &tb;
@@ -187,14 +189,10 @@ void RowEmitter::chooseWidths(const TargetInfo &info) {
   lanes = std::max<int64_t>(info.vectorBytes / 4, 4);
   unroll = most >= 10 && info.vectorRegisters < 32 ? 2 : 4;
   if (auto n = getConstantIntValue(sizes[laneRun])) {
-    while (unroll > 1 && *n < lanes * unroll)
+    while (along && unroll > 1 && *n < lanes * unroll)
       unroll /= 2;
     while (lanes > 4 && *n <= lanes / 2)
       lanes /= 2;
-  }
-  if (!along) {
-    lanes *= unroll;
-    unroll = 1;
   }
 }
 
@@ -381,6 +379,14 @@ RowEmitter::loop(Value from, Value to, int64_t step, unsigned dim,
   return SmallVector<Value>(loop.getResults());
 }
 
+/// What changes nothing in the reduction that `part` is.
+Value RowEmitter::neutralOf(const RowPart &part, int64_t width) {
+  return splatTo(tb,
+                 arith::ConstantOp::create(
+                     b, loc, *arith::getNeutralElement(combinerOf(part.op))),
+                 width);
+}
+
 Value RowEmitter::maskFrom(Value at) {
   Value left = arith::SubIOp::create(b, loc, tb.toValue(sizes[laneRun]), at);
   return vector::CreateMaskOp::create(b, loc, vectorOf(b.getI1Type(), lanes),
@@ -429,9 +435,7 @@ SmallVector<Value> RowEmitter::sweep(ValueRange accs) {
         start.push_back(acc);
         continue;
       }
-      Value neutral = arith::ConstantOp::create(
-          b, loc, *arith::getNeutralElement(combinerOf(part->op)));
-      start.push_back(splatTo(tb, neutral, wide));
+      start.push_back(neutralOf(*part, wide));
     }
     width = wide;
     result = loop(tb.index(0), middle, wide, laneRun, start,
@@ -467,10 +471,53 @@ SmallVector<Value> RowEmitter::columns(unsigned from, ValueRange accs) {
       continue;
     if (along && i == laneRun)
       return sweep(accs);
+    bool innermost = llvm::all_of(
+        llvm::drop_begin(kinds, i + 1), [](utils::IteratorType kind) {
+          return kind == utils::IteratorType::parallel;
+        });
+    if (innermost && vectors)
+      return columnsSideBySide(i, accs);
     return loop(tb.index(0), tb.toValue(sizes[i]), 1, i, accs,
                 [&](ValueRange in) { return columns(i + 1, in); });
   }
   return point(accs);
+}
+
+/// The innermost columns where lanes are rows: `unroll` of them at a time, each
+/// with accumulators of its own, for speed and since shorter sums round less.
+SmallVector<Value> RowEmitter::columnsSideBySide(unsigned run,
+                                                 ValueRange accs) {
+  auto fixed = getConstantIntValue(sizes[run]);
+  Value end = tb.toValue(sizes[run]), middle = tb.index(0);
+  SmallVector<Value> result(accs);
+  size_t each = accs.size();
+  if (each && (!fixed || *fixed >= unroll)) {
+    middle = fixed
+                 ? tb.index(*fixed - *fixed % unroll)
+                 : Value(arith::SubIOp::create(
+                       b, loc, end,
+                       arith::RemUIOp::create(b, loc, end, tb.index(unroll))));
+    for (int64_t i = 1; i < unroll; ++i)
+      for (const RowPart *part : reductions)
+        result.push_back(neutralOf(*part, lanes));
+    result = loop(tb.index(0), middle, unroll, run, result, [&](ValueRange in) {
+      SmallVector<Value> next;
+      Value first = ivs[run];
+      for (int64_t i = 0; i < unroll; ++i) {
+        ivs[run] = arith::AddIOp::create(b, loc, first, tb.index(i));
+        llvm::append_range(next, point(in.slice(i * each, each)));
+      }
+      return next;
+    });
+    for (; result.size() > each; result.resize(result.size() / 2))
+      for (size_t i = 0, half = result.size() / 2; i < half; ++i)
+        result[i] = applyLike(tb, combinerOf(reductions[i % each]->op),
+                              result[i], result[i + half]);
+  }
+  if (fixed && each && *fixed % unroll == 0)
+    return result;
+  return loop(middle, end, 1, run, result,
+              [&](ValueRange in) { return point(in); });
 }
 
 void RowEmitter::emitPass(unsigned number) {
@@ -508,8 +555,7 @@ void RowEmitter::emitPass(unsigned number) {
     if (matchPattern(init, m_Constant(&known)) && known == neutral)
       init = Value();
     inits.push_back(init);
-    accs.push_back(
-        splatTo(tb, arith::ConstantOp::create(b, loc, neutral), lanes));
+    accs.push_back(neutralOf(*part, lanes));
   }
   accs = columns(0, accs);
   ofPoint.clear();

@@ -2,13 +2,14 @@
 // RUN: istc %s --emit=tiled --target=cpu:x86-64-v3 --remarks 2>&1 | FileCheck %s
 
 /// A reduction over a dim that is not the innermost runs on vectors of rows:
-/// each lane is a row, nothing is joined across lanes, and the last rows are
+/// each lane is a row and nothing is joined across lanes; four columns at a time
+/// have accumulators of their own, and the last rows are
 /// masked.
 // CHECK: remark: {{.*}}: rows: taken
 // CHECK-LABEL: kernel.func @k_reduction
 // CHECK-SAME: plan "rows"
 // CHECK: scf.if
-// CHECK: scf.for %{{.*}} = %{{.*}} to %{{.*}} step %{{.*}} iter_args(%{{.*}}) -> (vector<32xf32>)
+// CHECK: scf.for %{{.*}} = %{{.*}} to %{{.*}} step %{{.*}} iter_args(%{{.*}}) -> (vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>)
 // CHECK: arith.addf
 // CHECK: vector.store
 // CHECK: else
