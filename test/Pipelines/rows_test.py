@@ -71,6 +71,9 @@ MODELS = {
                {"y": F32}, [], 1),
     "sum_i32": ([node("ReduceSum", "x", "y", keepdims=0)], {"x": (I32, ["n", "m"])}, {"y": I32}, [], 1),
     "short": ([node("Softmax", "x", "y", axis=-1)], {"x": (F32, ["n", 3])}, {"y": F32}, [], None),
+    # Whether z broadcasts is known when it is there; looked up lane by lane, or one element for all.
+    "broadcast": ([node("Add", "x z", "a"), node("Softmax", "a", "y", axis=-1)],
+                  {"x": (F32, ["n", "m"]), "z": (F32, ["n", "k"])}, {"y": F32}, [], 1),
     # Reductions over different dims do not share rows.
     "two_axes": ([node("ReduceMax", "x", "a", axes=[0]), node("Sub", "x a", "c"), node("ReduceSum", "c one", "y")],
                  {"x": (F32, ["n", "m"])}, {"y": F32}, [scalar("one", [1], np.int64)], 2),
@@ -134,8 +137,10 @@ def main():
         text = call(istc, at("m.onnx"), "--emit=kernel").stdout
         kernels = text.count(" hal.launch ")
         check(model[4] in (None, kernels), f"{name} is {kernels} kernels, not {model[4]}")
-        symbols = sorted({d for _, dims in model[1].values() for d in dims if isinstance(d, str)})
+        symbols = sorted({d for _, dims in model[1].values() for d in dims if isinstance(d, str)} - {"k"})
         shapes = [dict(zip(symbols, c)) for c in itertools.product(*(SIZES[s] for s in symbols))]
+        if name == "broadcast":
+            shapes = [{**shape, "k": k} for shape in shapes for k in sorted({1, shape["m"]})]
         for what in ([], ["--target=cpu:x86-64-v2"], ["--test-refuse-plans=1"], ["--test-refuse-plans=3"], ["-O0"]):
             call(istc, at("m.onnx"), "-o", at("m.ist"), *what)
             for sizes in shapes if not what else shapes[-1:]:

@@ -9,6 +9,9 @@
 
 #include "dialects/Kernel/Transforms/TileBuilder.h"
 
+#include <optional>
+#include <string>
+
 namespace isthmus::kernel {
 
 /// Where a value lies in memory.
@@ -29,11 +32,34 @@ mlir::Value loadPlace(TileBuilder &tb, const RowPlace &place,
 void storePlace(TileBuilder &tb, mlir::Value v, const RowPlace &place,
                 mlir::ValueRange ivs, int64_t width, mlir::Value mask);
 
+/// What an index in a body is from lane to lane.
+enum class IndexLanes {
+  same,
+  next,  // one more in each lane
+  either // the same or one more, by a condition that all lanes share
+};
+using IndexKinds = llvm::DenseMap<mlir::Value, IndexLanes>;
+
+/// Whether the body of `op` can run on vectors along loop `lane` (along none
+/// where it is null): operations are elementwise, and elements that it looks up
+/// by index are the same for all lanes or lie side by side. Returns "", or why
+/// not; `kinds` gets the body's indices.
+std::string checkBody(mlir::linalg::GenericOp op, std::optional<unsigned> lane,
+                      IndexKinds &kinds);
+
+/// Where a body runs.
+struct BodyPlace {
+  llvm::ArrayRef<mlir::Value> loops; // the index of each loop, of lane 0
+  std::optional<unsigned> lane;      // the loop that vectors run along
+  int64_t width = 0;                 // of vectors
+  mlir::Value mask;                  // lanes that are inside, null: all
+};
+
 /// What the body of `op` yields for `args`, each a scalar that all lanes have
-/// in common, a vector of `width` lanes, or null where the body does not use
-/// it. An operation on scalars alone stays one on scalars.
+/// in common, a vector, or null where the body does not use it. An operation on
+/// scalars alone stays one on scalars.
 mlir::Value runBody(TileBuilder &tb, mlir::linalg::GenericOp op,
-                    llvm::ArrayRef<mlir::Value> args, int64_t width);
+                    llvm::ArrayRef<mlir::Value> args, const BodyPlace &at);
 
 /// Applies the operation that `like` is to two other values.
 mlir::Value applyLike(TileBuilder &tb, mlir::Operation *like, mlir::Value x,

@@ -22,6 +22,7 @@ RowEmitter::RowEmitter(TileBuilder &tb, const RowGroup &group,
                        const TargetInfo *info, unsigned lane)
     : tb(tb), b(tb.b), loc(tb.loc), group(group), vectors(info),
       along(info && group.isColumn(lane)) {
+  zero = tb.index(0);
   // What lies in memory, and how.
   unsigned rank = group.rank();
   SmallVector<AffineMap> maps;
@@ -114,22 +115,25 @@ Value RowEmitter::apply(const RowPart &part, Value acc) {
     bool used = !op.getMatchingBlockArgument(operand).use_empty();
     args.push_back(used || !vectors ? read(part, *operand) : Value());
   }
+  Values loops;
+  for (unsigned d : part.dims) {
+    Value iv = zero;
+    for (auto [i, run] : llvm::enumerate(runs))
+      if (d != kUnitDim && run[0] == d)
+        iv = rows[at].ivs[i]; // runs are single dims if a body asks for one
+    loops.push_back(iv);
+  }
   if (vectors) {
     args.push_back(acc);
-    return runBody(tb, op, args, width);
+    std::optional<unsigned> lane;
+    if (width)
+      lane = part.loopOf(runs[laneRun].back());
+    return runBody(tb, op, args, {loops, lane, width, mask});
   }
   if (!acc) // not used
     acc = arith::ConstantOp::create(
         b, loc, b.getZeroAttr(op.getBody()->getArguments().back().getType()));
   args.push_back(acc);
-  Values loops;
-  for (unsigned d : part.dims) {
-    Value iv = tb.index(0);
-    for (auto [i, run] : llvm::enumerate(runs))
-      if (d != kUnitDim && run[0] == d)
-        iv = rows[at].ivs[i]; // runs are single dims if the body asks for one
-    loops.push_back(iv);
-  }
   return tb.inlineBody(op, args, loops)[0];
 }
 

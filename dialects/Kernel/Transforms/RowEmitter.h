@@ -62,6 +62,7 @@ private:
   mlir::OpBuilder &b;
   mlir::Location loc;
   const RowGroup &group;
+  mlir::Value zero; // an index
 
   // The space with neighbouring dims merged.
   llvm::SmallVector<llvm::SmallVector<unsigned>> runs;

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Kernel/Transforms/RowGroup.h"
+#include "dialects/Kernel/Transforms/RowBody.h"
 
 #include "dialects/Graph/Graph.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -17,6 +18,13 @@ using namespace isthmus;
 using namespace isthmus::kernel;
 
 static constexpr unsigned kUnknown = kUnitDim - 1;
+
+std::optional<unsigned> RowPart::loopOf(unsigned dim) const {
+  auto it = llvm::find(dims, dim);
+  if (it == dims.end())
+    return std::nullopt;
+  return it - dims.begin();
+}
 
 Value RowPart::result() const { return linalg::GenericOp(op)->getResult(0); }
 
@@ -47,8 +55,8 @@ const RowPart *RowGroup::partOf(Value v) const {
 }
 
 /// All that is known of the size of each loop.
-static SmallVector<SmallVector<OpFoldResult>> loopSizes(linalg::GenericOp op,
-                                                        SizesOf sizesOf) {
+static SmallVector<SmallVector<OpFoldResult>> loopExtents(linalg::GenericOp op,
+                                                          SizesOf sizesOf) {
   SmallVector<SmallVector<OpFoldResult>> sizes(op.getNumLoops());
   for (OpOperand &operand : op->getOpOperands()) {
     if (!isa<RankedTensorType>(operand.get().getType()))
@@ -183,7 +191,7 @@ std::string kernel::findRows(ArrayRef<linalg::GenericOp> ops, SizesOf sizesOf,
       return "an operation reads what it writes";
     if (part.reduces && !op.getDpsInits()[0].getDefiningOp<linalg::FillOp>())
       return "a reduction does not start from a constant";
-    sizes.push_back(loopSizes(op, sizesOf));
+    sizes.push_back(loopExtents(op, sizesOf));
     if (part.reduces && !seed) {
       seed = &part;
       for (auto [kind, size] :
@@ -239,6 +247,17 @@ std::string kernel::findRows(ArrayRef<linalg::GenericOp> ops, SizesOf sizesOf,
   }
   if (llvm::is_contained(placed, false))
     return "the operations do not depend on each other";
+
+  // What is looked up by index must be complete before.
+  for (const RowPart &part : group.parts) {
+    WalkResult walk =
+        linalg::GenericOp(part.op)->walk([&](tensor::ExtractOp look) {
+          return group.partOf(look.getTensor()) ? WalkResult::interrupt()
+                                                : WalkResult::advance();
+        });
+    if (walk.wasInterrupted())
+      return "an operation looks up values of other points";
+  }
 
   // Values are read at the point that made them; passes follow.
   for (RowPart &part : group.parts) {
@@ -312,24 +331,6 @@ static std::string checkReduction(linalg::GenericOp op) {
   return "";
 }
 
-/// Whether the body of `part` can run on vectors.
-static std::string checkBody(const RowPart &part) {
-  for (Type type : linalg::GenericOp(part.op).getBody()->getArgumentTypes())
-    if (!type.isIntOrFloat())
-      return "an element is no number";
-  for (Operation &inner :
-       linalg::GenericOp(part.op).getBody()->without_terminator()) {
-    if (isa<arith::ConstantOp>(inner))
-      continue;
-    if (!OpTrait::hasElementwiseMappableTraits(&inner) ||
-        inner.getNumRegions() || inner.getNumResults() != 1)
-      return ("a body holds " + inner.getName().getStringRef()).str();
-    if (!inner.getResult(0).getType().isIntOrFloat())
-      return "an element is no number";
-  }
-  return "";
-}
-
 std::string kernel::rowLanes(const RowGroup &group, const TargetInfo &info,
                              unsigned &lane) {
   if (info.form != Form::tiled)
@@ -346,7 +347,9 @@ std::string kernel::rowLanes(const RowGroup &group, const TargetInfo &info,
     return true;
   };
   for (const RowPart &part : group.parts) {
-    if (std::string why = checkBody(part); !why.empty())
+    IndexKinds kinds;
+    if (std::string why = checkBody(part.op, part.loopOf(lane), kinds);
+        !why.empty())
       return why;
     if (part.reduces)
       if (std::string why = checkReduction(part.op); !why.empty())

@@ -38,6 +38,8 @@ struct RowPart {
   unsigned pass = 0;
 
   mlir::Value result() const;
+  /// The loop that is the space's `dim`, if one is.
+  std::optional<unsigned> loopOf(unsigned dim) const;
   mlir::AffineMap mapOf(mlir::OpOperand &operand, unsigned spaceDims) const;
   mlir::AffineMap resultMap(unsigned spaceDims) const;
 };

@@ -56,7 +56,6 @@ void RowEmitter::run(bool serial) {
       kGroupCost / std::max<int64_t>(cost * std::max<int64_t>(columns, 1), 1));
   if (serial)
     perGroup = std::numeric_limits<int32_t>::max();
-  Value zero = tb.index(0);
   auto begin = [&](RowEmitter::Row &row, ValueRange at) {
     row.ivs.assign(sizes.size(), zero);
     for (auto [i, iv] : llvm::zip_equal(rowRuns, at))
