@@ -139,7 +139,7 @@ def hsaco_kernels(elf):
 def spirv_kernels(code):
     words = struct.unpack(f"<{len(code) // 4}I", code)
     entries, groups, types, params = {}, {}, {}, {}
-    pointers, variables, sizes, constants, imports, builtins = {}, {}, {}, {}, {}, set()
+    pointers, variables, sizes, constants, imports, builtins, names = {}, {}, {}, {}, {}, set(), {}
 
     def string(at):
         return code[4 * at : code.index(0, 4 * at)].decode()
@@ -149,8 +149,9 @@ def spirv_kernels(code):
         length, op = words[at] >> 16, words[at] & 0xFFFF
         w = words[at : at + length]
         if op == 15:  # OpEntryPoint
-            name_words = len(string(at + 3)) // 4 + 1
-            entries[w[2]] = (string(at + 3), w[3 + name_words :])
+            entries[w[2]] = string(at + 3)
+        elif op == 5:  # OpName
+            names[w[1]] = string(at + 2)
         elif op == 16 and w[2] == 17:  # OpExecutionMode LocalSize
             groups[w[1]] = w[3]
         elif op == 71 and w[2] == 41 and w[-1] == 1:  # OpDecorate LinkageAttributes Import
@@ -174,8 +175,10 @@ def spirv_kernels(code):
         at += length
     for missing in imports.keys() - builtins:
         raise Bad(f"SPIR-V refers to {imports[missing]}, which is not in it")
-    return {name: {"params": params[f], "group": groups[f], "shared": [variables[v] for v in used if v in variables]}
-            for f, (name, used) in entries.items()}
+    # Workgroup memory is a variable of the module, named after its kernel.
+    return {name: {"params": params[f], "group": groups[f],
+                   "shared": [size for v, size in variables.items() if names[v].startswith(name + "_wg")]}
+            for f, name in entries.items()}
 
 
 def check_spirv(path, target):

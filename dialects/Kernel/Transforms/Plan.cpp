@@ -23,7 +23,11 @@ static const Row rows[] = {
     {"contraction", false, planContraction},
     {"conv", false, planConv},
     {"tiles", true, planTiles},
-    {"rows", false, planRows},
+    {"rows", true,
+     [](FuncOp k, const TargetInfo &info) {
+       return info.form == Form::lanes ? planLaneRows(k, info)
+                                       : planRows(k, info);
+     }},
     {"loops", true,
      [](FuncOp k, const TargetInfo &info) {
        return planLoops(k, info, false);

@@ -22,6 +22,7 @@ std::string planContraction(FuncOp kernel, const TargetInfo &info);
 std::string planConv(FuncOp kernel, const TargetInfo &info);
 std::string planRows(FuncOp kernel, const TargetInfo &info);
 std::string planTiles(FuncOp kernel, const TargetInfo &info);
+std::string planLaneRows(FuncOp kernel, const TargetInfo &info);
 std::string planLoops(FuncOp kernel, const TargetInfo &info, bool serial);
 
 /// Runs a row group one row a point, on scalars: what `loops` does with it.

@@ -333,11 +333,11 @@ static std::string checkReduction(linalg::GenericOp op) {
 
 std::string kernel::rowLanes(const RowGroup &group, const TargetInfo &info,
                              unsigned &lane) {
-  if (info.form != Form::tiled)
-    return "for vectors; the target runs lanes";
+  // A workgroup's lanes are a long vector.
+  int64_t least = info.form == Form::lanes ? 32 : 4;
   lane = group.rank() - 1;
   for (OpFoldResult size : group.sizes[lane])
-    if (auto n = getConstantIntValue(size); n && *n < 4)
+    if (auto n = getConstantIntValue(size); n && *n < least)
       return "the innermost dim is shorter than a vector";
   auto contiguous = [&](AffineMap map) {
     for (auto [i, e] : llvm::enumerate(map.getResults()))
