@@ -8,7 +8,10 @@
 /// packed for vectors.
 // TILED-DAG: remark: k_contraction_{{.*}}: contraction: for vectors; the target runs lanes
 // TILED-DAG: remark: k_contraction_{{.*}}: tiles: taken
+// TILED-DAG: remark: k_reduction_{{.*}}: rows: a sum must keep its order
 // TILED-DAG: remark: k_reduction_{{.*}}: loops: taken
+/// A sum that may be reordered is made by a workgroup a row.
+// TILED-DAG: remark: k_reduction_{{.*}}: rows: taken
 // TILED-NOT: func.func @init
 // TILED: kernel.func @k_contraction{{.*}} form(tiled) {{.*}} grid(affine_map<() -> (1)>) group 32 plan "tiles"
 // TILED: kernel.mma {{.*}} : memref<16x16xf32, 3>, memref<16x32xf32, 3>, vector<16x32xf32>
@@ -18,6 +21,8 @@
 // CHECK: kernel.lane_id
 // CHECK: math.fma
 // CHECK: kernel.func @k_reduction{{.*}} grid(affine_map<() -> (1)>) group 32 plan "loops"
+// CHECK: kernel.func @k_reduction{{.*}} group 32 plan "rows"
+// CHECK-COUNT-5: kernel.shuffle
 /// Refused, one lane does all.
 // SERIAL: kernel.func @k_contraction{{.*}} grid(affine_map<() -> (1)>) group 1 plan "serial"
 #a = affine_map<(m, n, k) -> (m, k)>
@@ -27,7 +32,8 @@
 #row = affine_map<(m, n) -> (m)>
 module {
   func.func @main(%x: tensor<12x64xf32> {graph.name = "x", graph.dtype = "f32", graph.dims = [12, 64]})
-      -> (tensor<12xf32> {graph.name = "y", graph.dtype = "f32"}) {
+      -> (tensor<12xf32> {graph.name = "y", graph.dtype = "f32"},
+          tensor<12xf32> {graph.name = "q", graph.dtype = "f32"}) {
     %w = graph.weight "w" in "none.bin" at 0 bytes 8192 : tensor<64x32xf32>
     %zero = arith.constant 0.0 : f32
     %e = tensor.empty() : tensor<12x32xf32>
@@ -53,6 +59,12 @@ module {
       %s = arith.addf %o, %v : f32
       linalg.yield %s : f32
     } -> tensor<12xf32>
-    return %z : tensor<12xf32>
+    %q = linalg.generic {indexing_maps = [#id, #row], iterator_types = ["parallel", "reduction"]}
+        ins(%n : tensor<12x32xf32>) outs(%h : tensor<12xf32>) {
+    ^bb0(%v: f32, %o: f32):
+      %s = arith.addf %o, %v fastmath<reassoc> : f32
+      linalg.yield %s : f32
+    } -> tensor<12xf32>
+    return %z, %q : tensor<12xf32>, tensor<12xf32>
   }
 }
