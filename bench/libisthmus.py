@@ -58,7 +58,7 @@ class Session:
             raise RuntimeError(self.error.message.decode(errors="replace"))
 
     def bind(self, feeds):
-        self.kept = [np.ascontiguousarray(feeds[name]) for name in self.inputs]
+        self.kept = [np.asarray(feeds[name], order="C") for name in self.inputs]
         self.arguments = (Tensor * len(self.kept))()
         for tensor, array in zip(self.arguments, self.kept):
             tensor.data, tensor.capacity = array.ctypes.data, array.nbytes

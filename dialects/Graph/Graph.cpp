@@ -46,7 +46,7 @@ LogicalResult WeightOp::verify() {
 }
 
 static LogicalResult verifySizeCount(Operation *op, ValueRange sizes,
-                                 TypeRange results) {
+                                     TypeRange results) {
   int64_t dynamic = 0;
   for (Type type : results)
     dynamic += cast<RankedTensorType>(type).getNumDynamicDims();
@@ -129,6 +129,25 @@ LogicalResult ParallelOp::verify() {
   want.append(getScalars().size(), IndexType::get(getContext()));
   for (Type type : getResultTypes())
     want.push_back(memrefOf(type));
+  if (getInPlace()) {
+    if (getInPlace()->size() != getNumResults())
+      return emitOpError("in_place has ")
+             << getInPlace()->size() << " entries for " << getNumResults()
+             << " results";
+    for (unsigned i = 0; i < getNumResults(); ++i) {
+      int64_t start = getStart(i);
+      if (start == -1)
+        continue;
+      if (start < 0 || start >= int64_t(getInputs().size()) ||
+          getInputs()[start].getType() != getResult(i).getType() ||
+          llvm::count(*getInPlace(), start) > 1)
+        return emitOpError("result ")
+               << i << " cannot start with input " << start;
+      if (llvm::count(getInputs(), getInputs()[start]) > 1)
+        return emitOpError("input ")
+               << start << " is written in place and read as another input";
+    }
+  }
   Block &block = getBody().front();
   if (block.getNumArguments() != want.size())
     return emitOpError("body takes ")

@@ -30,12 +30,15 @@ namespace isthmus::graph {
 ///   u8 from i8), graph.dims = one attribute per dim, an i64 (static) or a
 ///   string (a symbol).
 /// Results: graph.name, graph.dtype.
+/// A result that lives in an input's memory, and that input: graph.inout = the
+/// other one's graph.name.
 inline constexpr llvm::StringLiteral kSymbolAttr = "graph.symbol";
 inline constexpr llvm::StringLiteral kMinAttr = "graph.min";
 inline constexpr llvm::StringLiteral kMaxAttr = "graph.max";
 inline constexpr llvm::StringLiteral kNameAttr = "graph.name";
 inline constexpr llvm::StringLiteral kDTypeAttr = "graph.dtype";
 inline constexpr llvm::StringLiteral kDimsAttr = "graph.dims";
+inline constexpr llvm::StringLiteral kInoutAttr = "graph.inout";
 
 /// The sizes of a tensor of a graph function, as static attributes or as the
 /// SSA values that define them: never by inspecting the tensor. Fails only on

@@ -93,6 +93,10 @@ def Graph_ParallelOp : Graph_Op<"parallel",
     Block arguments: one index per space dim, one memref per input, one index
     per scalar, one memref per result.
 
+    `in_place` gives for each result the input whose elements it starts with, or
+    -1: the body sees both as one memory, and writes only what it changes. An
+    input that is still needed is copied before.
+
     ```mlir
     %y = graph.parallel "Gather" space(%n, %c8) ins(%x, %i) scalars(%n) sizes(%n)
        : (tensor<100x8xf32>, tensor<?xi64>) -> (tensor<?x8xf32>) {
@@ -107,7 +111,8 @@ def Graph_ParallelOp : Graph_Op<"parallel",
   }];
   let arguments = (ins StrAttr:$op, Variadic<Index>:$space,
                        Variadic<AnyRankedTensor>:$inputs, Variadic<Index>:$scalars,
-                       Variadic<Index>:$sizes);
+                       Variadic<Index>:$sizes,
+                       OptionalAttr<DenseI64ArrayAttr>:$in_place);
   let results = (outs Variadic<AnyRankedTensor>:$results);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = [{
@@ -118,6 +123,10 @@ def Graph_ParallelOp : Graph_Op<"parallel",
   let extraClassDeclaration = [{
     /// The dynamic sizes of result `i`, in order of its `?` dims.
     ::mlir::ValueRange getSizesOf(unsigned i);
+    /// The input that result `i` starts with, or -1.
+    int64_t getStart(unsigned i) {
+      return getInPlace() ? (*getInPlace())[i] : -1;
+    }
   }];
 }
 

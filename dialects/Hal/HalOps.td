@@ -22,16 +22,21 @@ class Hal_Op<string mnemonic, list<Trait> traits = []>
 def Hal_LaunchOp : Hal_Op<"launch", [Pure, AttrSizedOperandSegments]> {
   let summary = "run a kernel over its grid";
   let description = [{
-    `scalars` are the kernel's sizes, `inputs` its `in` bindings, the results
-    its `out` bindings; `sizes` are the results' dynamic dims, in order. The
-    op's location names the model's nodes.
+    `scalars` are the kernel's sizes, `inputs` its `in` and `inout` bindings, the
+    results its `out` bindings; `sizes` are the results' dynamic dims, in order.
+    The op's location names the model's nodes.
+
+    `in_place` gives for each result the input whose binding is `inout` and
+    becomes the result, or -1. The input's value is not changed by that: it is
+    copied unless nothing needs it any more.
 
     ```mlir
     %y = hal.launch @k_relu scalars(%n) ins(%x) sizes(%n) : (tensor<?xf32>) -> tensor<?xf32>
     ```
   }];
   let arguments = (ins FlatSymbolRefAttr:$kernel, Variadic<Index>:$scalars,
-                       Variadic<AnyRankedTensor>:$inputs, Variadic<Index>:$sizes);
+                       Variadic<AnyRankedTensor>:$inputs, Variadic<Index>:$sizes,
+                       OptionalAttr<DenseI64ArrayAttr>:$in_place);
   let results = (outs Variadic<AnyRankedTensor>:$results);
   let assemblyFormat = [{
     $kernel (`scalars` `(` $scalars^ `)`)? (`ins` `(` $inputs^ `)`)?
@@ -39,6 +44,10 @@ def Hal_LaunchOp : Hal_Op<"launch", [Pure, AttrSizedOperandSegments]> {
   }];
   let extraClassDeclaration = [{
     ::mlir::ValueRange getSizesOf(unsigned i);
+    /// The input that becomes result `i`, or -1.
+    int64_t getStart(unsigned i) {
+      return getInPlace() ? (*getInPlace())[i] : -1;
+    }
   }];
 }
 

@@ -6,6 +6,8 @@
 //===----------------------------------------------------------------------===//
 #include "lib/Import/Emit.h"
 
+#include "lib/Import/OpHelpers.h"
+
 #include "dialects/Graph/Graph.h"
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -498,11 +500,19 @@ ImportValue *isthmus::reshape(NodeContext &c, ImportValue &x, Sizes sizes) {
 SmallVector<ImportValue *> isthmus::buildParallel(
     NodeContext &c, StringRef op, ArrayRef<OpFoldResult> space,
     ArrayRef<ImportValue *> ins, ArrayRef<OpFoldResult> scalars,
-    ArrayRef<ParallelOut> outs, function_ref<void(ParallelBody &)> body) {
+    ArrayRef<ParallelOut> outs, function_ref<void(ParallelBody &)> body,
+    bool inPlace) {
   SmallVector<Value> inputs, passed, dynamic;
   SmallVector<Type> types;
   for (ImportValue *in : ins)
     inputs.push_back(c.tensor(*in));
+  // What is read as another input too must be another tensor.
+  if (inPlace && llvm::count(inputs, inputs[0]) > 1)
+    inputs[0] =
+        generic(c, {Access{ins[0], dimExprs(c, ins[0]->rank())}}, ins[0]->sizes,
+                ins[0]->dtype,
+                [](OpBuilder &, Location, ValueRange a) { return a[0]; })
+            ->tensor;
   for (OpFoldResult s : scalars)
     if (!IndexMath::known(s))
       passed.push_back(cast<Value>(s));
@@ -512,9 +522,11 @@ SmallVector<ImportValue *> isthmus::buildParallel(
       if (!IndexMath::known(s))
         dynamic.push_back(cast<Value>(s));
   }
-  auto parallel =
-      graph::ParallelOp::create(c.b, c.loc, types, c.b.getStringAttr(op),
-                                c.idx.values(space), inputs, passed, dynamic);
+  auto parallel = graph::ParallelOp::create(
+      c.b, c.loc, types, c.b.getStringAttr(op), c.idx.values(space), inputs,
+      passed, dynamic, DenseI64ArrayAttr());
+  if (inPlace)
+    parallel.setInPlace(ArrayRef<int64_t>{0});
   OpBuilder::InsertionGuard guard(c.b);
   Block *block = c.b.createBlock(&parallel.getBody());
   auto memref = [&](Type type) {

@@ -176,12 +176,14 @@ struct ParallelOut {
 
 /// graph.parallel "op" over `space`. The body runs at every point and stores
 /// every element of every output exactly once. It is isolated: sizes it needs
-/// go through `scalars` (known ones become constants inside).
+/// go through `scalars` (known ones become constants inside). With `inPlace`,
+/// the one output starts with the elements of the first input: the body stores
+/// what changes, and no two points the same element.
 llvm::SmallVector<ImportValue *> buildParallel(
     NodeContext &c, llvm::StringRef op, llvm::ArrayRef<OpFoldResult> space,
     llvm::ArrayRef<ImportValue *> ins, llvm::ArrayRef<OpFoldResult> scalars,
     llvm::ArrayRef<ParallelOut> outs,
-    llvm::function_ref<void(ParallelBody &)> body);
+    llvm::function_ref<void(ParallelBody &)> body, bool inPlace = false);
 
 } // namespace isthmus
 

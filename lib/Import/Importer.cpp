@@ -224,7 +224,7 @@ static Value fromScalars(OpBuilder &b, Location loc, RankedTensorType type,
                          ArrayRef<Value> scalars) {
   auto op = graph::ParallelOp::create(
       b, loc, TypeRange{type}, b.getStringAttr("FromScalars"), ValueRange{},
-      ValueRange{}, scalars, ValueRange{});
+      ValueRange{}, scalars, ValueRange{}, DenseI64ArrayAttr());
   Block *body = b.createBlock(&op.getBody());
   for (size_t i = 0; i < scalars.size(); ++i)
     body->addArgument(b.getIndexType(), loc);

@@ -47,6 +47,7 @@ private:
   void handOn(Carried &s, ImportValue &y, Operation *place);
   void collect(Collected &s, ImportValue &y, Value at, Trial &trial);
   Value grow(Collected &s, ImportValue &y, Value at, Value rows, Value full);
+  void yield(Trial &trial, ArrayRef<Value> values);
   void finishFor(Trial &trial, Value count);
   void finishWhile(Trial &trial, OpFoldResult goOn);
   SmallVector<ImportValue *> results();
@@ -278,7 +279,16 @@ FailureOr<LoopBuilder::Round> LoopBuilder::attempt(Trial &trial) {
   return again ? Round::again : Round::settled;
 }
 
+/// Ends the trial's block as a loop's body. Its arguments are still its own.
+void LoopBuilder::yield(Trial &trial, ArrayRef<Value> values) {
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToEnd(trial.block());
+  scf::YieldOp::create(b, c.loc, values);
+}
+
 void LoopBuilder::finishFor(Trial &trial, Value count) {
+  yield(trial, yields);
+  trial.end();
   Value zero = idx.value(idx.constant(0)), one = idx.value(idx.constant(1));
   auto loop =
       scf::ForOp::create(b, c.loc, zero, count, one, inits,
@@ -287,11 +297,6 @@ void LoopBuilder::finishFor(Trial &trial, Value count) {
                                          loop.getBody()->getArguments()))
     from.replaceAllUsesWith(to);
   trial.moveTo(loop.getBody());
-  {
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToEnd(loop.getBody());
-    scf::YieldOp::create(b, c.loc, yields);
-  }
   b.setInsertionPointAfter(loop);
   ended.assign(loop.getResults().begin(), loop.getResults().end());
   ran = count;
@@ -299,6 +304,12 @@ void LoopBuilder::finishFor(Trial &trial, Value count) {
 
 /// Arguments: the iteration, those of the block, whether to go on.
 void LoopBuilder::finishWhile(Trial &trial, OpFoldResult goOn) {
+  SmallVector<Value> next = {arith::AddIOp::create(
+      b, c.loc, trial.block()->getArgument(0), idx.value(idx.constant(1)))};
+  llvm::append_range(next, yields);
+  next.push_back(idx.value(goOn));
+  yield(trial, next);
+  trial.end();
   SmallVector<Value> first = {idx.value(idx.constant(0))};
   llvm::append_range(first, inits);
   first.push_back(idx.value(spec.going));
@@ -321,21 +332,7 @@ void LoopBuilder::finishWhile(Trial &trial, OpFoldResult goOn) {
   for (auto [from, to] :
        llvm::zip(trial.block()->getArguments(), body->getArguments()))
     from.replaceAllUsesWith(to);
-  SmallVector<Value> next = {Value()};
-  llvm::append_range(next, yields);
-  next.push_back(idx.value(goOn));
   trial.moveTo(body);
-  {
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToEnd(body);
-    next[0] = arith::AddIOp::create(b, c.loc, body->getArgument(0),
-                                    idx.value(idx.constant(1)));
-    for (Value &v : next)
-      if (auto arg = dyn_cast<BlockArgument>(v);
-          arg && arg.getOwner() == trial.block())
-        v = body->getArgument(arg.getArgNumber());
-    scf::YieldOp::create(b, c.loc, next);
-  }
   b.setInsertionPointAfter(loop);
   ran = loop.getResult(0);
   llvm::append_range(ended, loop.getResults().drop_front().drop_back());
@@ -430,7 +427,6 @@ FailureOr<SmallVector<ImportValue *>> LoopBuilder::build() {
     }
     if (c.failed)
       return failure();
-    trial.end();
     if (counted)
       finishFor(trial, idx.value(trips));
     else

@@ -83,6 +83,7 @@ private:
   bool fail(const std::string &code, const std::string &text);
   bool dump(ModuleOp module, StringRef stage);
   bool import();
+  bool bindStates();
   bool compileVariant(const Target &target, const TargetInfo &info,
                       fb::ManifestT &manifest,
                       std::vector<SmallVector<char, 0>> &codes);
@@ -153,6 +154,41 @@ bool Compilation::import() {
   for (const ImportDiagnostic &d : diags)
     errors << d.str() << "\n";
   return bool(module);
+}
+
+/// Marks the outputs that live in inputs, see graph::kInoutAttr.
+bool Compilation::bindStates() {
+  auto func = module->lookupSymbol<func::FuncOp>("main");
+  for (const auto &[input, output] : options.states) {
+    std::string option = "--state=" + input + "=" + output + ": ";
+    auto name = StringAttr::get(&context, input),
+         outName = StringAttr::get(&context, output);
+    std::optional<unsigned> in, out;
+    for (unsigned i = 0; func && i < func.getNumArguments(); ++i)
+      if (func.getArgAttr(i, graph::kNameAttr) == name)
+        in = i;
+    for (unsigned i = 0; func && i < func.getNumResults(); ++i)
+      if (func.getResultAttr(i, graph::kNameAttr) == outName)
+        out = i;
+    if (!in || !out)
+      return fail("IST-C0009",
+                  option + "the model has no " +
+                      (in ? "output '" + output : "input '" + input) + "'");
+    auto from = cast<RankedTensorType>(func.getArgumentTypes()[*in]),
+         to = cast<RankedTensorType>(func.getResultTypes()[*out]);
+    if (from.getRank() != to.getRank() ||
+        func.getArgAttr(*in, graph::kDTypeAttr) !=
+            func.getResultAttr(*out, graph::kDTypeAttr) ||
+        (from.hasStaticShape() && to.hasStaticShape() && from != to))
+      return fail("IST-C0009",
+                  option + "the two have different types or shapes");
+    if (func.getArgAttr(*in, graph::kInoutAttr) ||
+        func.getResultAttr(*out, graph::kInoutAttr))
+      return fail("IST-C0009", option + "one of the two has a state already");
+    func.setArgAttr(*in, graph::kInoutAttr, outName);
+    func.setResultAttr(*out, graph::kInoutAttr, name);
+  }
+  return true;
 }
 
 /// Work for one worker thread at a time: its context is its own.
@@ -399,7 +435,7 @@ bool Compilation::write(fb::ManifestT &manifest,
 bool Compilation::run() {
   if (!import())
     return false;
-  if (failed(graph::verifySizes(*module)))
+  if (failed(graph::verifySizes(*module)) || !bindStates())
     return false;
   PassManager clean(&context);
   clean.addPass(createCSEPass());

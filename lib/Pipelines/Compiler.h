@@ -25,6 +25,8 @@ struct CompileOptions {
   std::vector<std::string> targets; // "cpu:native"
   /// Ranges of symbolic dims by name, both ends included.
   std::map<std::string, std::pair<int64_t, int64_t>> shapes;
+  /// Outputs that live in inputs: (input, output).
+  std::vector<std::pair<std::string, std::string>> states;
   Stage stage = Stage::artifact;
   unsigned jobs = 0; // 0: one per core
   bool fuse = true;

@@ -17,6 +17,7 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 #include <map>
+#include <set>
 
 namespace isthmus {
 
@@ -24,6 +25,9 @@ namespace isthmus {
 fb::DType dtypeOf(mlir::Type type);
 fb::DType dtypeNamed(llvm::StringRef name, mlir::Type type);
 int64_t elementBytes(mlir::Type type);
+
+/// The tensor whose memory `v` is, through reshapes.
+mlir::Value rootOf(mlir::Value v);
 
 /// What the functions of a program share.
 struct ProgramTables {
@@ -38,8 +42,8 @@ struct ProgramTables {
 };
 
 /// Writes one function: integers (ProgramIntegers.cpp) and tensors
-/// (ProgramBuffers.cpp) get registers, scf operations become structured
-/// commands (ProgramControl.cpp).
+/// (ProgramBuffers.cpp, ProgramOutputs.cpp) get registers, scf operations
+/// become structured commands (ProgramControl.cpp).
 class FunctionWriter {
 public:
   FunctionWriter(ProgramTables &tables, mlir::func::FuncOp func)
@@ -66,6 +70,7 @@ private:
   mlir::LogicalResult emitBlock(mlir::Block &block);
   mlir::LogicalResult signature();
   mlir::LogicalResult results();
+  void resultTensors();
   void placePrologue();
 
   // Integers.
@@ -84,10 +89,15 @@ private:
   uint32_t product(int64_t fixed, mlir::ArrayRef<mlir::OpFoldResult> sizes);
   uint32_t size(mlir::OpFoldResult v);
   mlir::LogicalResult launch(hal::LaunchOp op);
+  uint32_t result(mlir::OpResult v);
+  bool canBeMadeNow(unsigned output, mlir::Operation *op);
+  mlir::BlockArgument placeOf(unsigned output);
   mlir::LogicalResult insert(mlir::tensor::InsertSliceOp op);
   void extract(mlir::tensor::ExtractSliceOp op);
   void read(graph::ReadOp op);
   llvm::DenseSet<uint32_t> partsOfBuffers();
+  mlir::DenseMap<uint32_t, std::set<uint32_t>> placesInBuffers();
+  void deliver();
 
   // Control flow.
   mlir::LogicalResult branch(mlir::scf::IfOp op);

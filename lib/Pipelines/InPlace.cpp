@@ -66,7 +66,7 @@ bool Ownership::checkResult(OpResult v) {
   unsigned n = v.getResultNumber();
   Operation *op = v.getOwner();
   if (isa<tensor::EmptyOp, hal::LaunchOp, tensor::InsertSliceOp>(op))
-    return true; // an insertion that is not in place has made a copy
+    return true; // what cannot be done in place has made a copy
   if (auto reshape = dyn_cast<graph::ReshapeOp>(op))
     return check(reshape.getSourceMutable());
   if (auto branch = dyn_cast<scf::IfOp>(op))
@@ -82,6 +82,8 @@ bool Ownership::checkResult(OpResult v) {
 bool Ownership::checkArgument(BlockArgument v) {
   Operation *op = v.getOwner()->getParentOp();
   unsigned n = v.getArgNumber();
+  if (auto func = dyn_cast<func::FuncOp>(op))
+    return bool(func.getArgAttr(n, graph::kInoutAttr));
   if (auto loop = dyn_cast<scf::ForOp>(op))
     return check(*loop.getTiedLoopInit(v)) &&
            check(*loop.getTiedLoopYieldedValue(v));

@@ -11,9 +11,10 @@
 
 namespace isthmus {
 
-/// Whether the memory of the tensor that `use` takes is the call's own and
-/// nothing reads what it holds any more: its user may write its result there.
-/// Follows the tensor through branches and around loops to where it was made.
+/// Whether the memory of the tensor that `use` takes is the call's own, or an
+/// input's whose place a result takes, and nothing reads what it holds any
+/// more: its user may write its result there. Follows the tensor through
+/// branches and around loops to where it was made.
 bool isOwned(mlir::OpOperand &use);
 
 } // namespace isthmus

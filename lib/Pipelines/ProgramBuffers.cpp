@@ -14,7 +14,7 @@
 using namespace mlir;
 using namespace isthmus;
 
-static Value rootOf(Value v) {
+Value isthmus::rootOf(Value v) {
   while (auto reshape = v.getDefiningOp<graph::ReshapeOp>())
     v = reshape.getSource();
   return v;
@@ -117,25 +117,20 @@ LogicalResult FunctionWriter::launch(hal::LaunchOp op) {
   for (Value v : op.getInputs())
     out->buffers.push_back(buffer(v));
   out->grid = expr(k.getGrid()->getResult(0), out->scalars);
-  for (Value v : op.getResults()) {
-    uint32_t size = byteSize(v);
-    // A result that leaves the function is made where the caller wants it.
-    int64_t output = -1;
-    for (auto [i, returned] : llvm::enumerate(ret.getOperands()))
-      if (rootOf(returned) == v && !outputDone[i]) {
-        output = i;
-        break;
-      }
-    uint32_t b;
-    if (output >= 0) {
-      outputDone[output] = true;
-      b = fn->buffer_regs++;
-      emit(isInit ? I::alloc_derived : I::alloc_output, b, output, size);
-    } else {
-      b = transient(size);
+  for (OpResult v : op->getOpResults()) {
+    int64_t start = op.getStart(v.getResultNumber());
+    if (start < 0) {
+      buffers[v] = result(v);
+      out->buffers.push_back(buffers[v]);
+      continue;
     }
-    buffers[v] = b;
-    out->buffers.push_back(b);
+    OpOperand &from = op.getInputsMutable()[start];
+    if (!isOwned(from)) {
+      uint32_t b = result(v);
+      emit(I::copy, b, out->buffers[start], byteSize(v));
+      out->buffers[start] = b;
+    }
+    buffers[v] = out->buffers[start];
   }
   for (const std::string &node : nodesOf(op.getLoc()))
     out->nodes.push_back(tables.addString(node));
@@ -188,16 +183,4 @@ LogicalResult FunctionWriter::insert(tensor::InsertSliceOp op) {
   emit(I::copy, rows, buffer(op.getSource()), bytes);
   buffers[op.getResult()] = to;
   return success();
-}
-
-/// Registers whose buffers may begin inside of another one.
-llvm::DenseSet<uint32_t> FunctionWriter::partsOfBuffers() {
-  llvm::DenseSet<uint32_t> parts;
-  for (bool changed = true; changed;) {
-    changed = false;
-    for (const fb::Instr &i : fn->code)
-      if (i.op() == I::view || (i.op() == I::bmove && parts.contains(i.a())))
-        changed |= parts.insert(i.dst()).second;
-  }
-  return parts;
 }

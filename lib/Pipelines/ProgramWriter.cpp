@@ -171,48 +171,6 @@ LogicalResult FunctionWriter::signature() {
   return success();
 }
 
-LogicalResult FunctionWriter::results() {
-  llvm::DenseSet<uint32_t> parts = partsOfBuffers();
-  for (auto [i, v] : llvm::enumerate(ret.getOperands())) {
-    if (isInit) {
-      if (!outputDone[i]) // a weight passed through
-        return ret.emitError("derived weight ")
-               << i << " is no kernel's result";
-      continue;
-    }
-    auto tensor = std::make_unique<fb::TensorT>();
-    auto type = cast<RankedTensorType>(v.getType());
-    auto name = func.getResultAttrOfType<StringAttr>(i, graph::kNameAttr);
-    auto dtype = func.getResultAttrOfType<StringAttr>(i, graph::kDTypeAttr);
-    tensor->name = name ? name.str() : "output" + std::to_string(i);
-    tensor->dtype =
-        dtypeNamed(dtype ? dtype.getValue() : "", type.getElementType());
-    for (OpFoldResult size : sizesOf(v)) {
-      auto dim = std::make_unique<fb::DimT>();
-      if (auto attr = dyn_cast<Attribute>(size))
-        dim->size = cast<IntegerAttr>(attr).getInt();
-      else
-        dim->reg = reg(cast<Value>(size));
-      tensor->dims.push_back(std::move(dim));
-    }
-    fn->outputs.push_back(std::move(tensor));
-    if (outputDone[i])
-      continue;
-    uint32_t b = buffer(v);
-    if (!parts.contains(b)) {
-      emit(I::set_output, i, b);
-      continue;
-    }
-    // The caller gets whole blocks of memory.
-    uint32_t bytes = byteSize(v), whole = fn->buffer_regs++;
-    emit(I::alloc_output, whole, i, bytes);
-    emit(I::copy, whole, b, bytes);
-  }
-  if (isInit)
-    tables.program.derived = ret.getNumOperands();
-  return success();
-}
-
 /// Constants, inputs and weights were collected while the code was written.
 void FunctionWriter::placePrologue() {
   uint32_t shift = prologue.size();

@@ -34,6 +34,10 @@ static const DiagnosticKind kinds[] = {
     {"IST-C0007", "unknown target",
      "--target takes vendor:arch, such as cpu:native; `istc --list-targets` "
      "prints them all."},
+    {"IST-C0009", "bad --state",
+     "--state=INPUT=OUTPUT lets an output live in the memory of an input: both "
+     "are names of the\nmodel, of one type and rank, and each has one state. "
+     "`ist-info` lists the names."},
     {"IST-I0001", "unreadable or damaged file",
      "The file is missing, cannot be read, or is no ONNX protobuf. Check the "
      "path; export or\ndownload the model again."},

@@ -155,3 +155,36 @@ func.func @f(%t: tensor<2xf32>, %i: index) {
   %k = graph.read %t at %i : tensor<2xf32>
   return
 }
+
+// -----
+
+func.func @f(%x: tensor<4xf32>, %i: tensor<2xi64>) {
+  // expected-error@+1 {{result 0 cannot start with input 1}}
+  %y = graph.parallel "X" ins(%x, %i) {in_place = array<i64: 1>} : (tensor<4xf32>, tensor<2xi64>) -> tensor<4xf32> {
+  ^bb0(%a: memref<4xf32>, %b: memref<2xi64>, %c: memref<4xf32>):
+    graph.yield
+  }
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4xf32>) {
+  // expected-error@+1 {{in_place has 2 entries for 1 results}}
+  %y = graph.parallel "X" ins(%x) {in_place = array<i64: 0, 0>} : (tensor<4xf32>) -> tensor<4xf32> {
+  ^bb0(%a: memref<4xf32>, %c: memref<4xf32>):
+    graph.yield
+  }
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4xf32>) {
+  // expected-error@+1 {{input 0 is written in place and read as another input}}
+  %y = graph.parallel "X" ins(%x, %x) {in_place = array<i64: 0>} : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32> {
+  ^bb0(%a: memref<4xf32>, %b: memref<4xf32>, %c: memref<4xf32>):
+    graph.yield
+  }
+  return
+}

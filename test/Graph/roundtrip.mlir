@@ -67,6 +67,16 @@ func.func @serial() -> (tensor<i64>, tensor<2xf32>) {
   return %y#0, %y#1 : tensor<i64>, tensor<2xf32>
 }
 
+// CHECK-LABEL: func.func @in_place
+func.func @in_place(%x: tensor<4xf32>, %i: tensor<i64>) -> tensor<4xf32> {
+  // CHECK: graph.parallel "Set" ins(%{{.*}}, %{{.*}}) {in_place = array<i64: 0>} :
+  %y = graph.parallel "Set" ins(%x, %i) {in_place = array<i64: 0>} : (tensor<4xf32>, tensor<i64>) -> tensor<4xf32> {
+  ^bb0(%a: memref<4xf32>, %b: memref<i64>, %c: memref<4xf32>):
+    graph.yield
+  }
+  return %y : tensor<4xf32>
+}
+
 // CHECK-LABEL: func.func @host
 func.func @host(%t: tensor<2xi32>, %m: tensor<i1>) -> index {
   %c0 = arith.constant 0 : index

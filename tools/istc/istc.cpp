@@ -100,7 +100,7 @@ int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
   CLI::App app("istc: compile a model into an Isthmus artifact");
   CompileOptions options;
-  std::vector<std::string> shapes;
+  std::vector<std::string> shapes, states;
   std::string emit = "artifact", batch;
   bool list = false, listOps = false;
   std::string explain;
@@ -110,6 +110,9 @@ int main(int argc, char **argv) {
   app.add_option("--target", options.targets,
                  "vendor:arch, repeatable; cpu:native by default");
   app.add_option("--shape", shapes, "name:min..max or name:size, repeatable");
+  app.add_option("--state", states,
+                 "input=output: the output is written in the input's memory, "
+                 "repeatable");
   app.add_option("--emit", emit,
                  "graph, kernel, tiled, lanes, program or artifact")
       ->check(CLI::IsMember(
@@ -164,6 +167,16 @@ int main(int argc, char **argv) {
                 << " is not name:size or name:min..max\n";
       return 1;
     }
+  for (const std::string &state : states) {
+    size_t equals = state.find('=');
+    if (equals == std::string::npos || !equals || equals + 1 == state.size()) {
+      std::cerr << "error: IST-C0009: --state=" << state
+                << " is not input=output\n";
+      return 1;
+    }
+    options.states.push_back(
+        {state.substr(0, equals), state.substr(equals + 1)});
+  }
   options.stage = emit == "graph"     ? Stage::graph
                   : emit == "kernel"  ? Stage::kernel
                   : emit == "tiled"   ? Stage::tiled

@@ -45,8 +45,9 @@ static graph::ParallelOp makeParallel(OpBuilder &b, Location loc, StringRef op,
                                       ValueRange space, ValueRange inputs,
                                       ValueRange scalars, ValueRange sizes,
                                       RankedTensorType result) {
-  auto parallel = graph::ParallelOp::create(b, loc, TypeRange(result), op,
-                                            space, inputs, scalars, sizes);
+  auto parallel =
+      graph::ParallelOp::create(b, loc, TypeRange(result), op, space, inputs,
+                                scalars, sizes, DenseI64ArrayAttr());
   Block &block = parallel.getBody().emplaceBlock();
   auto memref = [](Type type) {
     auto tensor = cast<RankedTensorType>(type);

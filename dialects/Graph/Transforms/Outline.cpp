@@ -342,14 +342,28 @@ FailureOr<hal::LaunchOp> Outliner::outline(ArrayRef<Operation *> group,
                                scalars.begin());
     return binding;
   };
+  // The operand that each result takes the place of, and its binding.
+  SmallVector<int64_t> inPlace(results.size(), -1), place;
+  if (auto parallel = dyn_cast<graph::ParallelOp>(op))
+    for (unsigned i = 0; i < results.size(); ++i)
+      if (int64_t start =
+              parallel.getStart(cast<OpResult>(results[i]).getResultNumber());
+          start >= 0)
+        inPlace[i] = llvm::find(operands, parallel.getInputs()[start]) -
+                     operands.begin();
   SmallVector<kernel::Binding> bindings;
-  for (Value v : operands) {
-    kernel::Binding binding = bindingOf(v, kernel::Access::in);
-    if (!isAligned(v))
+  for (auto [i, v] : llvm::enumerate(operands)) {
+    bool written = llvm::is_contained(inPlace, int64_t(i));
+    kernel::Binding binding =
+        bindingOf(v, written ? kernel::Access::inout : kernel::Access::in);
+    if (written || !isAligned(v))
       binding.align = 0;
     bindings.push_back(binding);
   }
-  for (Value v : results) {
+  for (auto [v, start] : llvm::zip_equal(results, inPlace)) {
+    place.push_back(start >= 0 ? start : int64_t(bindings.size()));
+    if (start >= 0)
+      continue;
     kernel::Binding binding = bindingOf(v, kernel::Access::out);
     binding.align = 0; // may be the caller's
     bindings.push_back(binding);
@@ -386,7 +400,7 @@ FailureOr<hal::LaunchOp> Outliner::outline(ArrayRef<Operation *> group,
     b.clone(*part, map);
   for (auto [i, v] : llvm::enumerate(results)) {
     auto out = bufferization::MaterializeInDestinationOp::create(
-        b, loc, Type(), map.lookup(v), k.getBinding(operands.size() + i));
+        b, loc, Type(), map.lookup(v), k.getBinding(place[i]));
     out.setRestrict(true);
     out.setWritable(true);
   }
@@ -401,8 +415,10 @@ FailureOr<hal::LaunchOp> Outliner::outline(ArrayRef<Operation *> group,
         resultSizes.push_back(value);
   auto launch = hal::LaunchOp::create(
       b, loc, TypeRange(ValueRange(results)), k.getSymName(),
-      SmallVector<Value>(scalars.begin(), scalars.end()), operands,
-      resultSizes);
+      SmallVector<Value>(scalars.begin(), scalars.end()), operands, resultSizes,
+      DenseI64ArrayAttr());
+  if (llvm::any_of(inPlace, [](int64_t start) { return start >= 0; }))
+    launch.setInPlace(inPlace);
   for (auto [from, to] : llvm::zip_equal(results, launch.getResults())) {
     sizes[to] = sizesOf(from);
     from.replaceAllUsesWith(to);

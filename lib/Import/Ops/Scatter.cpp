@@ -170,39 +170,28 @@ static LogicalResult scatterElements(NodeContext &c) {
   // Points are independent when they differ in another dim than the axis;
   // updates along it come one after the other.
   Sizes space, scalars{x.sizes[*axis], indices.sizes[*axis]};
-  SmallVector<int64_t> others;
   for (int64_t i = 0; i < x.rank(); ++i)
-    if (i != *axis) {
-      space.push_back(x.sizes[i]);
-      others.push_back(i);
-    }
-  for (int64_t i : others)
-    scalars.push_back(indices.sizes[i]);
+    if (i != *axis)
+      space.push_back(indices.sizes[i]);
   std::string message = outOfRange(c);
   return c.result(buildParallel(
       c, "ScatterElements", space, {&x, &indices, &updates}, scalars,
-      ParallelOut{x.dtype, x.sizes}, [&](ParallelBody &p) {
+      ParallelOut{x.dtype, x.sizes},
+      [&](ParallelBody &p) {
         auto at = [&](Value along) {
           SmallVector<Value> out(p.ivs);
           out.insert(out.begin() + *axis, along);
           return out;
         };
-        p.repeat(p.scalars[0],
-                 [&](Value i) { p.store(p.load(0, at(i)), at(i)); });
-        Value inside = p.integer(p.b.getI1Type(), 1);
-        for (size_t k = 0; k < others.size(); ++k)
-          inside = p.andi(inside, p.lt(p.ivs[k], p.scalars[2 + k]));
-        p.when(inside, [&] {
-          p.repeat(p.scalars[1], [&](Value j) {
-            auto [i, fine] =
-                p.position(p.load(1, at(j)), p.scalars[0], message);
-            p.when(fine, [&, i = i] {
-              p.store((*combine)(p, x.dtype, p.reload(at(i)), p.load(2, at(j))),
-                      at(i));
-            });
+        p.repeat(p.scalars[1], [&](Value j) {
+          auto [i, fine] = p.position(p.load(1, at(j)), p.scalars[0], message);
+          p.when(fine, [&, i = i] {
+            p.store((*combine)(p, x.dtype, p.reload(at(i)), p.load(2, at(j))),
+                    at(i));
           });
         });
-      })[0]);
+      },
+      /*inPlace=*/true)[0]);
 }
 
 static LogicalResult scatterND(NodeContext &c) {
@@ -231,16 +220,14 @@ static LogicalResult scatterND(NodeContext &c) {
   std::string message = outOfRange(c);
   return c.result(buildParallel(
       c, "ScatterND", space, {&x, &indices, &updates}, scalars,
-      ParallelOut{x.dtype, x.sizes}, [&](ParallelBody &p) {
+      ParallelOut{x.dtype, x.sizes},
+      [&](ParallelBody &p) {
         ArrayRef<Value> scalars(p.scalars);
         auto with = [&](ArrayRef<Value> front) {
           SmallVector<Value> at(front);
           llvm::append_range(at, p.ivs);
           return at;
         };
-        p.forEach(scalars.take_front(*depth), [&](ArrayRef<Value> i) {
-          p.store(p.load(0, with(i)), with(i));
-        });
         p.forEach(scalars.drop_front(*depth), [&](ArrayRef<Value> j) {
           SmallVector<Value> from(j), to;
           from.push_back({});
@@ -257,7 +244,8 @@ static LogicalResult scatterND(NodeContext &c) {
                     at);
           });
         });
-      })[0]);
+      },
+      /*inPlace=*/true)[0]);
 }
 
 /// Writes new rows into a cache of keys or values.
@@ -296,29 +284,28 @@ static LogicalResult tensorScatter(NodeContext &c) {
   }
   std::string message = outOfRange(c);
   return c.result(buildParallel(
-      c, "TensorScatter", cache.sizes, ins,
+      c, "TensorScatter", update.sizes, ins,
       {cache.sizes[*axis], update.sizes[*axis]},
-      ParallelOut{cache.dtype, cache.sizes}, [&](ParallelBody &p) {
+      ParallelOut{cache.dtype, cache.sizes},
+      [&](ParallelBody &p) {
         Value zero = p.index(0), size = p.scalars[0], rows = p.scalars[1];
-        Value start = zero;
+        Value start = zero, fine = p.integer(p.b.getI1Type(), 1);
         if (c.has(2))
           start = p.toIndex(p.load(2, p.ivs[0]));
-        Value row = p.sub(p.ivs[*axis], start);
+        Value row = p.add(p.ivs[*axis], start);
         if (circular) {
           row = p.rem(row, size);
           row = p.select(p.lt(row, zero), p.add(row, size), row);
         } else if (c.has(2)) {
-          p.failIf(p.ori(p.lt(start, zero), p.lt(p.sub(size, rows), start)),
-                   message);
+          Value bad = p.ori(p.lt(start, zero), p.lt(p.sub(size, rows), start));
+          p.failIf(bad, message);
+          fine = p.select(bad, p.integer(p.b.getI1Type(), 0), fine);
         }
-        SmallVector<Value> from = p.ivs;
-        from[*axis] = row;
-        p.store(p.ifElse(
-                    p.cmp(arith::CmpIPredicate::ult, row, rows),
-                    [&] { return p.load(1, from); },
-                    [&] { return p.load(0, p.ivs); }),
-                p.ivs);
-      })[0]);
+        SmallVector<Value> to = p.ivs;
+        to[*axis] = row;
+        p.when(fine, [&] { p.store(p.load(1, p.ivs), to); });
+      },
+      /*inPlace=*/true)[0]);
 }
 
 namespace isthmus {
