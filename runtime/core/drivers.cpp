@@ -19,6 +19,9 @@ extern "C" const ist_driver ist_cuda_driver;
 #ifdef ISTHMUS_DRIVER_HIP
 extern "C" const ist_driver ist_hip_driver;
 #endif
+#ifdef ISTHMUS_DRIVER_LEVEL_ZERO
+extern "C" const ist_driver ist_level_zero_driver;
+#endif
 #ifdef ISTHMUS_DRIVER_OPENCL
 extern "C" const ist_driver ist_opencl_driver;
 #endif
@@ -34,6 +37,9 @@ const ist_driver *const builtin[] = {
 #endif
 #ifdef ISTHMUS_DRIVER_HIP
     &ist_hip_driver,
+#endif
+#ifdef ISTHMUS_DRIVER_LEVEL_ZERO
+    &ist_level_zero_driver,
 #endif
 #ifdef ISTHMUS_DRIVER_OPENCL
     &ist_opencl_driver,

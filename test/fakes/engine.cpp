@@ -23,7 +23,7 @@ __attribute__((constructor)) static void mark() {
 }
 
 /// What ends an object does so even when it tells of an earlier failure.
-static bool isRelease(const char *symbol) {
+bool Engine::isRelease(const char *symbol) {
   for (const char *part : {"Free", "Destroy", "Unload", "Release", "Unregister",
                            "Pop", "Exchange", "SetDevice"})
     if (std::strstr(symbol, part))

@@ -66,6 +66,7 @@ class Engine {
 public:
   static Engine &get();
 
+  static bool isRelease(const char *symbol);
   /// Counts a call. Not 0: it shall fail with that.
   int enter(const char *symbol);
   void misused(const std::string &what);

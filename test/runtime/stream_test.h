@@ -23,6 +23,8 @@ struct Vendor {
   const char *variable, *library, *format;
   int outOfMemory, fault; // the vendor's numbers
   const char *stream;     // kind of native queue, or null
+  const char *code;       // path of the kernels
+  bool old = false;       // Level Zero without lists in order
 };
 std::ostream &operator<<(std::ostream &out, const Vendor &v);
 

@@ -9,10 +9,15 @@
 namespace {
 
 /// Passed the same way: pointers, integers and enums of one size are.
+template <typename A, typename B> constexpr bool isSameClass() {
+  if constexpr (std::is_void_v<A> || std::is_void_v<B>)
+    return std::is_void_v<A> && std::is_void_v<B>;
+  else
+    return std::is_floating_point_v<A> == std::is_floating_point_v<B> &&
+           std::is_class_v<A> == std::is_class_v<B> && sizeof(A) == sizeof(B);
+}
 template <typename A, typename B>
-constexpr bool sameClass =
-    std::is_floating_point_v<A> == std::is_floating_point_v<B> &&
-    std::is_class_v<A> == std::is_class_v<B> && sizeof(A) == sizeof(B);
+constexpr bool sameClass = isSameClass<A, B>();
 
 template <typename A, typename B> struct Same : std::false_type {};
 template <typename R, typename S, typename... A, typename... B>
