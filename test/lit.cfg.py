@@ -33,6 +33,10 @@ for tool in ["ist-opt", "ist-kernel", "istc", "ist-run", "ist-info", "ist-bench"
     if os.path.exists(os.path.join(config.build_dir, "bin", tool)):
         config.available_features.add(tool)
 
+# Models that come in Python packages.
+if subprocess.run([config.python, "-c", "import magika"], capture_output=True).returncode == 0:
+    config.available_features.add("magika")
+
 # A ptxas that knows every chip we have a row for.
 ptxas = shutil.which("ptxas")
 if ptxas and "sm_100a" in subprocess.run([ptxas, "--help"], capture_output=True, text=True).stdout:

@@ -277,8 +277,7 @@ TEST_F(Faults, EveryCommandLosesOneOfTwoDevices) {
   sweep("devices=2", "fail_run_at", commands, "DEVICE_LOST", false, "sim:1");
 }
 
-/// A compiled model at random sites; test/targets/cpu/faults.test gives
-/// one.
+/// A compiled model at random sites; test/targets/cpu/faults*.test give some.
 class Model {
 public:
   explicit Model(const char *path) : path(path) {}
@@ -324,11 +323,10 @@ private:
     EXPECT_EQ(ist_program_find_function(p, "main", &index, e), IST_OK);
     EXPECT_EQ(ist_program_function(p, index, &f, e), IST_OK);
     std::vector<ist_tensor> inputs(f.input_count), outputs(f.output_count);
-    std::vector<std::vector<float>> data(f.input_count);
+    std::vector<std::vector<uint64_t>> data(f.input_count);
     for (uint32_t i = 0; i < f.input_count; ++i) {
       ist_tensor_info info;
       EXPECT_EQ(ist_program_input(p, index, i, &info, e), IST_OK);
-      EXPECT_EQ(info.dtype, IST_F32);
       ist_tensor &t = inputs[i];
       t = none();
       t.dtype = info.dtype;
@@ -337,10 +335,21 @@ private:
       for (int32_t k = 0; k < info.rank; ++k)
         n *= static_cast<size_t>(
             t.dims[k] = info.dims[k].size >= 0 ? info.dims[k].size : 2);
-      for (uint32_t v : noise(n, i + 1))
-        data[i].push_back(static_cast<float>(v % 2000) / 1000 - 1);
+      size_t width = ist_dtype_size(info.dtype);
+      data[i].resize((n * width + 7) / 8);
       t.data = data[i].data();
-      t.capacity = 4 * n;
+      t.capacity = n * width;
+      // Numbers that are small in any type: the bits of f32, or integers.
+      char *at = reinterpret_cast<char *>(data[i].data());
+      for (uint32_t v : noise(n, i + 1)) {
+        float real = static_cast<float>(v % 2000) / 1000 - 1;
+        uint64_t whole = v % 2;
+        std::memcpy(at,
+                    info.dtype == IST_F32 ? static_cast<void *>(&real)
+                                          : static_cast<void *>(&whole),
+                    width);
+        at += width;
+      }
     }
     for (ist_tensor &t : outputs)
       t = none();
