@@ -37,12 +37,12 @@ class Isthmus:
 
     def load(self, spec, feeds):
         os.environ["ISTHMUS_THREADS"] = str(spec["threads"])
-        import libisthmus
+        os.environ["ISTHMUS_LIBRARY"] = os.path.join(spec["build"], "lib", "libisthmus.so")
+        sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "python"))
+        import isthmus
 
-        session = libisthmus.Session(os.path.join(spec["build"], "lib", "libisthmus.so"),
-                                     os.path.join(spec["work"], "isthmus.ist"))
-        session.bind(feeds)
-        return session, session.results
+        call = isthmus.load(os.path.join(spec["work"], "isthmus.ist"), device="cpu").main.bound(**feeds)
+        return call, call.results
 
 
 class OnnxRuntime:

@@ -330,16 +330,19 @@ void ist_device::queueDestroy(ist_driver_queue *queue) {
 ist_status ist_device::copy(ist_driver_queue *queue, uint64_t to, uint64_t from,
                             uint64_t bytes, ist_error *error) {
   IST_RECORD_ON(queue, error);
-  return logged(driver->copy(queue, to, from, bytes, error),
-                "copy(to 0x%llx, from 0x%llx, %llu bytes)", ull(to), ull(from),
-                ull(bytes));
+  ist_status s = logged(driver->copy(queue, to, from, bytes, error),
+                        "copy(to 0x%llx, from 0x%llx, %llu bytes)", ull(to),
+                        ull(from), ull(bytes));
+  return s || !checking ? s : waitFor(queue, "a copy", "", error);
 }
 
 ist_status ist_device::fill(ist_driver_queue *queue, uint64_t to, uint8_t value,
                             uint64_t bytes, ist_error *error) {
   IST_RECORD_ON(queue, error);
-  return logged(driver->fill(queue, to, value, bytes, error),
-                "fill(0x%llx, %u, %llu bytes)", ull(to), value, ull(bytes));
+  ist_status s =
+      logged(driver->fill(queue, to, value, bytes, error),
+             "fill(0x%llx, %u, %llu bytes)", ull(to), value, ull(bytes));
+  return s || !checking ? s : waitFor(queue, "a fill", "", error);
 }
 
 ist_status ist_device::launch(ist_driver_queue *queue, const ist_launch &launch,
@@ -349,12 +352,12 @@ ist_status ist_device::launch(ist_driver_queue *queue, const ist_launch &launch,
   current.nodes = nodes;
   ist_status s = logged(driver->launch(queue, &launch, error),
                         "launch(%.100s, grid %llu)", name, ull(launch.grid));
-  return s || !checking ? s : waitForLaunch(queue, name, error);
+  return s || !checking ? s : waitFor(queue, "kernel ", name, error);
 }
 
-ist_status ist_device::waitForLaunch(ist_driver_queue *queue, const char *name,
-                                     ist_error *error) {
-  // One launch at a time on all of the device's queues.
+ist_status ist_device::waitFor(ist_driver_queue *queue, const char *what,
+                               const char *name, ist_error *error) {
+  // One command at a time on all of the device's queues.
   ::pthread_mutex_lock(&checkLock);
   ist_status s =
       checkSemaphore ? IST_OK : semaphoreCreate(&checkSemaphore, error);
@@ -363,7 +366,7 @@ ist_status ist_device::waitForLaunch(ist_driver_queue *queue, const char *name,
   if (!s)
     s = semaphoreWait(checkSemaphore, checkValue, UINT64_MAX, error);
   ::pthread_mutex_unlock(&checkLock);
-  return s ? fail(error, s, "kernel '%.100s' failed: %.800s", name,
+  return s ? fail(error, s, "%s%.100s failed: %.800s", what, name,
                   error->message)
            : IST_OK;
 }

@@ -71,7 +71,7 @@ struct ist_device {
     return description.flags & IST_DEVICE_SYNCHRONOUS;
   }
 
-  /// ISTHMUS_CHECK=1: launches are waited for, so that failures have names.
+  /// ISTHMUS_CHECK=1: commands are waited for, so that failures have names.
   bool checking = false;
   const ist_driver *driver = nullptr;
   ist_description description = {};
@@ -101,8 +101,8 @@ private:
   int references = 1;
   bool logCalls = false, traced = false;
   bool observed = false; // either
-  ist_status waitForLaunch(ist_driver_queue *queue, const char *name,
-                           ist_error *error);
+  ist_status waitFor(ist_driver_queue *queue, const char *what,
+                     const char *name, ist_error *error);
   pthread_mutex_t checkLock = PTHREAD_MUTEX_INITIALIZER;
   ist_driver_semaphore *checkSemaphore = nullptr; // of checkLock
   uint64_t checkValue = 0;                        // likewise

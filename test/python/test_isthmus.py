@@ -268,6 +268,12 @@ class Compile(unittest.TestCase):
                            [("y", TensorProto.FLOAT, [3])])
         with self.assertRaisesRegex(isthmus.CompileError, "pdp"):
             isthmus.compile(model, target="pdp:11")
+        # The example, as a user runs it.
+        root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+        done = subprocess.run([sys.executable, os.path.join(root, "examples", "model.py"), model], capture_output=True,
+                              text=True, env=dict(os.environ, PYTHONPATH=os.path.join(root, "python")))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("y: float32[3]", done.stdout)
         output = path("elsewhere.ist")
         self.assertEqual(isthmus.compile(model, target=["cpu:native"], output=output), output)
         np.testing.assert_array_equal(isthmus.load(output)([-1, 0, 2]), [0, 0, 2])
