@@ -14,8 +14,8 @@ from ._capi import Error, Status, library_path, version
 from ._compile import CompileError, compile
 from ._device import Device, devices, drivers, load_plugin, open_device
 from ._program import Bound, Function, Outputs, Program, Session, load
-from ._tensor import Tensor
+from ._tensor import State, Tensor
 
 __version__ = version()
-__all__ = ["Bound", "CompileError", "Device", "Error", "Function", "Outputs", "Program", "Session", "Status", "Tensor",
+__all__ = ["Bound", "CompileError", "Device", "Error", "Function", "Outputs", "Program", "Session", "State", "Status", "Tensor",
            "compile", "devices", "drivers", "library_path", "load", "load_plugin", "open_device", "version"]

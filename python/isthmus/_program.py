@@ -10,7 +10,7 @@ import numpy as np
 from . import _capi
 from ._capi import DTYPES, Error, Status, TensorStruct, call, raw
 from ._device import open_device
-from ._tensor import Borrowed, Tensor, aligned_empty, dtype_index, fill, fill_numpy, numpy_dtype
+from ._tensor import Borrowed, State, Tensor, aligned_empty, dtype_index, fill, fill_numpy, numpy_dtype
 
 TensorInfo = collections.namedtuple("TensorInfo", "name dtype shape inout")
 TensorInfo.__doc__ = """An input or output. `shape` has sizes, names of symbolic dims, and None where the program computes
@@ -185,8 +185,8 @@ class Function:
     def _taken(self, i, struct, kept, memory):
         """A result that the runtime put somewhere: in an input, or in memory of the session's, which is copied."""
         if self._inout[i] >= 0:
-            given = kept[self._inout[i]]
-            return given[1] if isinstance(given, tuple) else given
+            given, shape = kept[self._inout[i]], tuple(struct.dims[: struct.rank])
+            return given.array(shape) if isinstance(given, State) else given[1] if isinstance(given, tuple) else given
         shape = tuple(struct.dims[: struct.rank])
         if memory == "device":
             result = Tensor(self.program.device, shape, self.outputs[i].dtype)
@@ -293,6 +293,10 @@ class Program:
         """Fills `struct` from what was given for input `name`, and returns what must be kept."""
         if isinstance(thing, Tensor):
             thing.fill_struct(struct)
+            return thing
+        if isinstance(thing, State):
+            memory = self._describe(struct, thing.memory, dtype, name, True)
+            fill(struct, struct.data, memory.nbytes, struct.dtype, thing.shape, _capi.HOST)
             return thing
         if not isinstance(thing, np.ndarray) and hasattr(thing, "__dlpack__"):
             borrowed = Borrowed(thing, self.device)

@@ -46,6 +46,21 @@ def aligned_empty(shape, dtype):
     return room[begin : begin + n].view(dtype).reshape(shape)
 
 
+class State:
+    """Memory with room for more than an input has so far: a cache that grows in place.
+
+    `memory` is a writeable, contiguous array; the input is its first elements, of `shape`.
+    """
+
+    def __init__(self, memory, shape):
+        self.memory, self.shape = memory, tuple(int(n) for n in shape)
+
+    def array(self, shape=None):
+        """What there is of `shape`, without a copy."""
+        shape = self.shape if shape is None else tuple(shape)
+        return self.memory.reshape(-1)[: int(np.prod(shape, dtype=np.int64))].reshape(shape)
+
+
 # --- capsules ------------------------------------------------------------------
 
 _python = c.pythonapi

@@ -17,9 +17,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 F, I, B = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-LIBRARY = os.path.join(os.path.dirname(shutil.which("istc")), "..", "lib", "libisthmus.so")
-sys.path.insert(0, os.path.join(ROOT, "bench"))
-import libisthmus  # noqa: E402
+os.environ["ISTHMUS_LIBRARY"] = os.path.join(os.path.dirname(shutil.which("istc")), "..", "lib", "libisthmus.so")
+sys.path.insert(0, os.path.join(ROOT, "python"))
+import isthmus  # noqa: E402
 
 node, info = helper.make_node, helper.make_tensor_value_info
 failures = 0
@@ -226,17 +226,17 @@ def run(istc, work, make):
             failures += 1
             break
         worst = 0.0
-        compiled = libisthmus.Session(LIBRARY, artifact)
+        compiled = isthmus.load(artifact)
         for k, feeds in enumerate(cases + cases[:1]):
             feeds = {n: np.asarray(v) for n, v in feeds.items()}
             try:
-                compiled.bind(feeds)
-                compiled()
+                results = compiled(**feeds)
             except RuntimeError as e:
                 print(f"FAILED: {g.name} {options} case {k}: {e}")
                 failures += 1
                 continue
-            for out, got, want in zip(g.output, compiled.results(), session.run(None, feeds)):
+            results = results if isinstance(results, tuple) else (results,)
+            for out, got, want in zip(g.output, results, session.run(None, feeds)):
                 # Rows of no iteration: of the sizes that are known, there 0.
                 empty = not want.size and not got.size and got.ndim == want.ndim
                 if got.shape != want.shape and not empty:

@@ -15,9 +15,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-LIBRARY = os.path.join(os.path.dirname(shutil.which("istc")), "..", "lib", "libisthmus.so")
-sys.path.insert(0, os.path.join(ROOT, "bench"))
-import libisthmus  # noqa: E402
+os.environ["ISTHMUS_LIBRARY"] = os.path.join(os.path.dirname(shutil.which("istc")), "..", "lib", "libisthmus.so")
+sys.path.insert(0, os.path.join(ROOT, "python"))
+import isthmus  # noqa: E402
 
 F, I, B = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
 node, info = helper.make_node, helper.make_tensor_value_info
@@ -56,19 +56,19 @@ def steps(work, name, states, feeds, state, *model, options=()):
         return ""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     outputs = [o.name for o in session.get_outputs()]
-    ours = libisthmus.Session(LIBRARY, artifact)
+    ours = isthmus.load(artifact)
     theirs = {k: v.copy() for k, v in state.items()}
     mine = {k: v.copy() for k, v in state.items()}
     ok = True
     for feed in feeds:
         want = dict(zip(outputs, session.run(None, {**feed, **theirs})))
         theirs = {i: want[o] for i, o in states.items()}
-        ours.bind({**feed, **mine})
-        ours()
-        for o, tensor, got in zip(outputs, ours.outputs, ours.results()):
+        results = ours(**feed, **mine)
+        results = results if isinstance(results, tuple) else (results,)
+        for o, got in zip(outputs, results):
             ok &= got.shape == want[o].shape and np.allclose(got, want[o], rtol=1e-4, atol=1e-5)
         for i, o in states.items():
-            ok &= ours.outputs[outputs.index(o)].data == mine[i].ctypes.data
+            ok &= results[outputs.index(o)] is mine[i]
             ok &= np.allclose(mine[i], want[o], rtol=1e-4, atol=1e-5)
     check(ok, f"{name} {' '.join(options)}: {len(feeds)} calls")
     text = istc(path, "--emit=program", *options, *[f"--state={i}={o}" for i, o in states.items()]).stdout
@@ -131,19 +131,17 @@ def growing(work):
          [info("past", F, ["n", 4]), info("k", F, [1, 4])], [info("present", F, ["m", 4])])
     done = istc(path, "-o", artifact, "--state=past=present", "--shape=n:0..8")
     check(not done.returncode, "grow: compiles " + done.stderr)
-    ours = libisthmus.Session(LIBRARY, artifact)
+    ours = isthmus.load(artifact)
     memory, want = np.full((3, 4), -1, np.float32), np.zeros((0, 4), np.float32)
     for i in range(4):
         k = draw(1, 4)
-        ours.bind({"past": memory[:i], "k": k})
-        ours.arguments[ours.inputs.index("past")].capacity = memory.nbytes
         try:
-            ours()
+            got = ours(past=isthmus.State(memory, (i, 4)), k=k)
         except RuntimeError as e:
             check(i == 3 and "present" in str(e), f"grow: call {i} is refused: {e}")
             break
         want = np.concatenate([want, k])
-        check(np.array_equal(ours.results()[0], want) and np.array_equal(memory[:i + 1], want), f"grow: {i + 1} rows")
+        check(np.array_equal(got, want) and np.array_equal(memory[:i + 1], want), f"grow: {i + 1} rows")
 
 
 def refused(work):

@@ -145,6 +145,33 @@ class Call(unittest.TestCase):
             s()
 
 
+class States(unittest.TestCase):
+    def setUp(self):
+        self.f = isthmus.load(sample("decode"))
+
+    def test_two_functions_over_one_cache(self):
+        self.assertEqual(self.f["decode"].inputs[2].inout, "next")
+        for cache in (np.zeros(256, np.float32), self.f.device.put(np.zeros(256, np.float32))):
+            s = self.f.session()
+            s.bind("cache", cache)
+            y = s.call("prefill", [1, 2, 3], [0])
+            np.testing.assert_array_equal(y["y"], [2, 4, 6])
+            self.assertIs(y["next"], cache)
+            np.testing.assert_array_equal(s.call("decode", [4], at=[3])["y"], [2, 4, 6, 8])
+            values = cache if isinstance(cache, np.ndarray) else cache.numpy()
+            np.testing.assert_array_equal(values[:5], [1, 2, 3, 4, 0])
+
+    def test_what_is_written_must_be_writeable(self):
+        cache = np.zeros(512, np.float32)
+        for bad in (cache[::2], np.broadcast_to(np.float32(0), 256)):
+            with self.assertRaisesRegex(isthmus.Error, "written in place"):
+                self.f["decode"]([1], [0], bad)
+        room = isthmus.State(cache, (256,))
+        y = self.f["decode"]([7], [0], room)
+        self.assertEqual((y["next"].shape, cache[0]), ((256,), 7))
+        self.assertTrue(np.shares_memory(y["next"], cache))
+
+
 class Dlpack(unittest.TestCase):
     def setUp(self):
         self.f = isthmus.load(sample())
