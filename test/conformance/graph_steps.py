@@ -525,6 +525,24 @@ def many(g):
     return g.emit(g.rng.choice(["Sum", "Mean", "Max", "Min"]), [x, g.partner(x), g.partner(x)], F32)
 
 
+def recurrent(g):
+    x = g.pick((F32,), rank=3)
+    if g.half or not isinstance(x.dims[2], int) or x.array.size > 512:
+        raise Declined()
+    op, gates = g.rng.choice([("LSTM", 4), ("GRU", 3), ("RNN", 1)])
+    hidden, both = g.rng.choice([1, 3, 5]), g.rng.random() < 0.3
+    n = 2 if both else 1
+    operands = [x] + [g.weight(g.data(F32, shape) / 2) for shape in
+                      ((n, gates * hidden, x.shape[2]), (n, gates * hidden, hidden), (n, 2 * gates * hidden))]
+    attributes = {"clip": 0.5} if g.rng.random() < 0.4 else {}
+    if op == "LSTM" and g.rng.random() < 0.4:
+        operands += ["", "", "", g.weight(g.data(F32, (n, 3 * hidden)) / 2)]
+    if op == "GRU":
+        attributes["linear_before_reset"] = g.rng.randint(0, 1)
+    return g.emit(op, operands, F32, hidden_size=hidden, direction="bidirectional" if both else
+                  g.rng.choice(["forward", "reverse"]), **attributes)
+
+
 def numbers_at_all(g):
     return g.emit(g.rng.choice(["IsNaN", "IsInf"]), [g.pick((F32,))], BOOL)
 
@@ -535,4 +553,4 @@ STEPS, WEIGHTS = zip(*[
     (pool, 3), (norm, 4), (resize, 3), (transpose, 6), (reshape, 5), (flatten, 2), (unsqueeze, 3), (squeeze, 2),
     (concat, 4), (slice_, 5), (split, 2), (gather, 3), (gather_elements, 1), (gather_nd, 1), (expand, 2), (tile, 2),
     (pad, 3), (cumsum, 1), (shape_of, 1), (shaped_by, 4), (constant_node, 1), (range_, 1), (trilu, 1),
-    (depth_space, 2), (einsum, 1), (one_hot, 1), (many, 2), (numbers_at_all, 1)])
+    (depth_space, 2), (einsum, 1), (one_hot, 1), (many, 2), (numbers_at_all, 1), (recurrent, 3)])

@@ -213,8 +213,8 @@ static LogicalResult recurrent(NodeContext &c, Cell cell) {
         auto gate = [&](int64_t g, Value j) {
           return p.reload({d, b, row(g, j)}, stateGates);
         };
-        auto act = [&](unsigned which, Value v) {
-          if (clips)
+        auto act = [&](unsigned which, Value v, bool isGate = true) {
+          if (clips && isGate)
             v = f.clampf(v, -clip, clip);
           const Activation &first = (*acts)[which];
           if (directions == 1 || first == (*acts)[which + defaults.size()])
@@ -299,7 +299,10 @@ static LogicalResult recurrent(NodeContext &c, Cell cell) {
                   f.addf(f.mulf(forget, before), f.mulf(i, act(1, gate(3, j))));
               Value o = act(0, peephole(1, gate(1, j), cell));
               p.store(cell, {d, b, j}, stateC);
-              next = f.mulf(o, act(2, cell));
+              // ONNX says that `clip` bounds what goes into activations; ONNX
+              // Runtime does not bound the cell here, and models are made to
+              // it.
+              next = f.mulf(o, act(2, cell, /*isGate=*/false));
             } else if (isGRU) {
               Value z = gate(0, j);
               next = f.addf(f.mulf(f.subf(f.k(1), z), gate(2, j)),
