@@ -11,6 +11,12 @@
 
 namespace isthmus {
 
+/// Beyond it, sums and products of what a window is made of could overflow.
+constexpr int64_t kMaxWindow = int64_t(1) << 31;
+inline bool isPad(int64_t pad) {
+  return pad >= -kMaxWindow && pad <= kMaxWindow;
+}
+
 /// The attributes of a node that slides a window over the dims from 2 on, with
 /// auto_pad resolved.
 struct Window {

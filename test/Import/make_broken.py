@@ -330,6 +330,22 @@ def kernel_larger_than_the_input():
 
 
 @case
+def pads_without_a_magnitude():
+    return one("AveragePool", inputs=[info("x", [1, 3, 4, 4])], kernel_shape=[2, 2], pads=[1, -2**63, 0, 0])
+
+
+@case
+def pads_without_a_magnitude_transposed():
+    return one("ConvTranspose", [f32(3, 3, 2, 2)], inputs=[info("x", [1, 3, 4, 4])], pads=[0, 0, 0, -2**63])
+
+
+@case
+def unpooled_window_overflows():
+    return one("MaxUnpool", [np.zeros((1, 1, 2, 2), np.int64)], inputs=[info("x", [1, 1, 2, 2])],
+               kernel_shape=[2**63 - 1, 2], pads=[2**63 - 1, 0, 2**63 - 1, 0], strides=[2**63 - 1, 1])
+
+
+@case
 def kernel_shape_disagrees():
     return one("Conv", [f32(4, 3, 3, 3)], inputs=[info("x", [1, 3, 8, 8])], kernel_shape=[5, 5])
 

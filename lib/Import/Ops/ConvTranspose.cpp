@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Import/OpHelpers.h"
+#include "lib/Import/Window.h"
 
 using namespace mlir;
 using namespace isthmus;
@@ -57,12 +58,11 @@ static LogicalResult convTranspose(NodeContext &c) {
       if (int64_t(kernel->size()) != n ||
           (w.dim(i + 2) && *w.dim(i + 2) != (*kernel)[i]))
         return c.invalid("kernel_shape is not the filter's shape");
-  constexpr int64_t kLimit = int64_t(1) << 31;
   for (int64_t i = 0; i < n; ++i)
-    if (strides[i] < 1 || dilations[i] < 1 || strides[i] > kLimit ||
-        dilations[i] > kLimit || extra[i] < 0 || extra[i] > kLimit ||
-        std::abs(pads[i]) > kLimit || std::abs(pads[i + n]) > kLimit ||
-        (!shape.empty() && (shape[i] < 0 || shape[i] > kLimit)))
+    if (strides[i] < 1 || dilations[i] < 1 || strides[i] > kMaxWindow ||
+        dilations[i] > kMaxWindow || extra[i] < 0 || extra[i] > kMaxWindow ||
+        !isPad(pads[i]) || !isPad(pads[i + n]) ||
+        (!shape.empty() && (shape[i] < 0 || shape[i] > kMaxWindow)))
       return c.invalid("an attribute is out of range");
   bool same = autoPad == "SAME_UPPER" || autoPad == "SAME_LOWER";
   if (!same && autoPad != "NOTSET" && autoPad != "VALID")
@@ -195,7 +195,9 @@ static LogicalResult maxUnpool(NodeContext &c) {
   if (int64_t(strides.size()) != n || int64_t(pads.size()) != 2 * n)
     return c.invalid("strides or pads have the wrong length");
   for (int64_t i = 0; i < n; ++i)
-    if (strides[i] < 1 || (*kernel)[i] < 1 || pads[i] < 0 || pads[i + n] < 0)
+    if (strides[i] < 1 || strides[i] > kMaxWindow || (*kernel)[i] < 1 ||
+        (*kernel)[i] > kMaxWindow || pads[i] < 0 || !isPad(pads[i]) ||
+        pads[i + n] < 0 || !isPad(pads[i + n]))
       return c.invalid("an attribute is out of range");
   for (int64_t i = 0; i < x.rank(); ++i)
     if (failed(c.check(m.eq(x.sizes[i], indices.sizes[i]),

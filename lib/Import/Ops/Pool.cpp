@@ -32,14 +32,13 @@ FailureOr<Window> isthmus::windowOf(NodeContext &c, ImportValue &x,
       w.pads.size() != 2 * n || x.rank() != int64_t(n) + 2)
     return failure(failed(c.invalid(
         "strides, dilations, pads or the window have the wrong length")));
-  constexpr int64_t kLimit = int64_t(1) << 31;
   for (size_t i = 0; i < n; ++i) {
     auto k = IndexMath::known(kernel[i]);
-    if (w.strides[i] < 1 || w.dilations[i] < 1 || w.strides[i] > kLimit ||
-        w.dilations[i] > kLimit || (k && (*k < 1 || *k > kLimit)))
+    if (w.strides[i] < 1 || w.dilations[i] < 1 || w.strides[i] > kMaxWindow ||
+        w.dilations[i] > kMaxWindow || (k && (*k < 1 || *k > kMaxWindow)))
       return failure(failed(
           c.invalid("strides, dilations and windows must be at least 1")));
-    if (std::abs(w.pads[i]) > kLimit || std::abs(w.pads[i + n]) > kLimit)
+    if (!isPad(w.pads[i]) || !isPad(w.pads[i + n]))
       return failure(failed(c.invalid("pads are too large")));
   }
   bool same = autoPad == "SAME_UPPER" || autoPad == "SAME_LOWER";
