@@ -275,6 +275,14 @@ int streamOpen(Device &d, const ist_native *native, void **out,
     if (!code)
       code = z.api->CommandListCreateImmediate(z.context, z.device, &desc,
                                                &s->list);
+    // A validation layer older than the driver does not know the flag.
+    constexpr Code invalidEnumeration = 0x7800000c;
+    if (code == invalidEnumeration && s->inOrder) {
+      desc.flags = 0;
+      s->inOrder = false;
+      code = z.api->CommandListCreateImmediate(z.context, z.device, &desc,
+                                               &s->list);
+    }
     if (code && s->drained)
       eventDestroy(d, s->drained);
   }
