@@ -1,0 +1,122 @@
+//===- hpp_test.cpp - runtime.hpp -----------------------------------------===//
+#include "builder.h"
+
+#include <type_traits>
+
+using namespace isthmus;
+using namespace isthmus::test;
+
+namespace {
+
+static_assert(!std::is_copy_constructible_v<Device> &&
+                  std::is_nothrow_move_constructible_v<Session> &&
+                  sizeof(Program) == sizeof(void *),
+              "handles are pointers with an owner");
+
+TEST(Hpp, FromOpenToCall) {
+  Result<Device> device = Device::open("cpu");
+  ASSERT_TRUE(device) << device.status().describe();
+  EXPECT_EQ(device->name(), "cpu");
+  EXPECT_EQ(device->memory()->used, 0u);
+  std::string bytes = addScale();
+  Result<Program> program = Program::load(bytes.data(), bytes.size(), *device);
+  ASSERT_TRUE(program) << program.status().describe();
+  EXPECT_EQ(program->info().function_count, 1u);
+  EXPECT_TRUE(program->remarks().empty());
+  Result<Program::Function> main = program->function("main");
+  ASSERT_TRUE(main);
+  ASSERT_EQ(main->inputs.size(), 1u);
+  EXPECT_STREQ(main->inputs[0].name, "x");
+  EXPECT_STREQ(main->symbols[0].name, "n");
+
+  float x[3] = {1, 2, 3};
+  std::vector<ist_tensor> inputs = {tensor(x, {3})};
+  auto shapes = program->outputShapes(main->index, inputs);
+  ASSERT_TRUE(shapes);
+  EXPECT_EQ((*shapes)[0].bytes, 12u);
+  EXPECT_GT(program->memoryNeed(main->index, inputs)->arena_bytes, 0u);
+
+  Result<Session> session = Session::create(*program);
+  ASSERT_TRUE(session);
+  ASSERT_TRUE(session->prepare("main", inputs));
+  float y[3];
+  std::vector<ist_tensor> outputs = {tensor(y, {3})};
+  ASSERT_TRUE(session->call("main", inputs, outputs));
+  EXPECT_EQ(y[2], 15);
+  EXPECT_EQ(session->counters().calls, 1u);
+
+  // In device memory that outlives neither.
+  Result<Buffer> buffer = device->alloc(12);
+  ASSERT_TRUE(buffer);
+  ASSERT_TRUE(
+      device->copy(buffer->data(), IST_MEMORY_DEVICE, x, IST_MEMORY_HOST, 12));
+  inputs[0] =
+      tensor(static_cast<float *>(buffer->data()), {3}, IST_MEMORY_DEVICE);
+  ASSERT_TRUE(session->call("main", inputs, outputs));
+  EXPECT_EQ(y[0], 9);
+  Buffer moved = std::move(*buffer);
+  EXPECT_EQ(buffer->data(), nullptr);
+  EXPECT_EQ(moved.bytes(), 12u);
+  moved.reset();
+  moved.reset();
+
+  // Handles may go in any order.
+  device->reset();
+  program->reset();
+  inputs[0] = tensor(x, {3});
+  EXPECT_TRUE(session->call("main", inputs, outputs));
+}
+
+TEST(Hpp, FailuresAreResults) {
+  Result<Device> device = Device::open("nothing");
+  EXPECT_FALSE(device);
+  EXPECT_EQ(device.status().code(), IST_NOT_FOUND);
+  EXPECT_EQ(device.status().describe().find("NOT_FOUND: there is no driver"),
+            0u);
+  EXPECT_EQ(Status().describe(), "OK");
+  Result<Program> program = Program::inspect("/nowhere.ist");
+  EXPECT_EQ(program.status().code(), IST_NOT_FOUND);
+  std::string bytes = addScale();
+  Program p = test::load(bytes);
+  EXPECT_EQ(p.function("other").status().code(), IST_NOT_FOUND);
+  EXPECT_EQ(p.outputShapes(7, {}).status().code(), IST_NOT_FOUND);
+  Session s = test::session(p);
+  std::vector<ist_tensor> outputs(1);
+  EXPECT_EQ(s.call("main", {}, outputs).code(), IST_INVALID_ARGUMENT);
+  EXPECT_EQ(s.bind("nobody", &outputs[0]).code(), IST_NOT_FOUND);
+  s.setTimeout(1);
+  float x[1] = {1};
+  EXPECT_EQ(s.call("main", {tensor(x, {1})}, outputs).code(),
+            IST_DEADLINE_EXCEEDED);
+  s.setTimeout(0);
+  s.cancel(); // no effect on later calls
+  EXPECT_TRUE(s.call("main", {tensor(x, {1})}, outputs));
+}
+
+TEST(Hpp, ExceptionsForThoseWhoAsk) {
+  Device d = Device::open("cpu").orThrow();
+  EXPECT_TRUE(d);
+  try {
+    Device::open("nothing").orThrow();
+    FAIL();
+  } catch (const Exception &e) {
+    EXPECT_EQ(e.code, IST_NOT_FOUND);
+    EXPECT_NE(std::string(e.what()).find("no driver"), std::string::npos);
+  }
+}
+
+TEST(Hpp, HandlesMove) {
+  std::string bytes = addScale();
+  Program a = test::load(bytes), b;
+  ist_program *p = a.get();
+  b = std::move(a);
+  EXPECT_FALSE(a);
+  EXPECT_EQ(b.get(), p);
+  Program c(b.release());
+  EXPECT_FALSE(b);
+  Program &self = c;
+  c = std::move(self);
+  EXPECT_EQ(c.get(), p);
+}
+
+} // namespace
