@@ -184,7 +184,9 @@ ist_status ist_device::open(const char *name, const ist_device_options &options,
   }
   d->recording = static_cast<const ist_recording_extension *>(
       driver->extension(d->device, IST_EXTENSION_RECORDING));
-  if (d->recording && !IST_HAS(d->recording, ist_recording_extension, destroy))
+  // A trace shows each command, so the core replays them one by one.
+  if (d->recording &&
+      (d->traced || !IST_HAS(d->recording, ist_recording_extension, destroy)))
     d->recording = nullptr;
   *out = d;
   return IST_OK;

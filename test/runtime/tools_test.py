@@ -110,6 +110,15 @@ class Tools(unittest.TestCase):
             self.assertLessEqual(call["ts"], e["ts"])
             self.assertLessEqual(e["ts"] + e["dur"], call["ts"] + call["dur"] + 0.002)
         self.assertIn("module_load", [e["name"] for e in spans])
+        # Also where the driver would have replayed the later calls as a whole.
+        sim = os.path.join(BIN, "..", "lib", "libisthmus-driver-sim.so")
+        if os.path.exists(sim):
+            p = subprocess.run([os.path.join(BIN, "ist-run"), self.model, "--random", "--repeat=5", "--device=sim"],
+                               env=dict(os.environ, ISTHMUS_TRACE=trace, ISTHMUS_PLUGIN_PATH=sim), capture_output=True)
+            self.assertEqual(p.returncode, 0, p.stderr)
+            with open(trace) as f:
+                names = [e["name"] for e in json.load(f) if e.get("cat") == "launch"]
+            self.assertEqual(names, ["add_f32", "scale_f32"] * 5)
         os.environ["ISTHMUS_TRACE"] = "/nowhere/trace.json"
         try:
             p = subprocess.run([os.path.join(BIN, "ist-run"), self.model, "--random"], capture_output=True, text=True)
