@@ -51,6 +51,10 @@ part random-graphs "$PYTHON" test/conformance/random_graphs.py --build "$BUILD" 
 bad=$(number '[0-9]+ bad' "$out/random-graphs.log")
 count "$(number '[0-9]+ good' "$out/random-graphs.log")" "$bad"
 
+# Graphs with one wrong operator each: the test above must see every one.
+part spoiled-graphs "$PYTHON" test/conformance/random_graphs.py --build "$BUILD" -j "$JOBS" --count 30 --spoil
+count "$(number '[0-9]+ good' "$out/spoiled-graphs.log")" "$(number '[0-9]+ bad' "$out/spoiled-graphs.log")"
+
 part models ./scripts/models.sh
 count "$(number '^[0-9]+ passed' "$out/models.log")" "$(number '[0-9]+ failed' "$out/models.log")"
 

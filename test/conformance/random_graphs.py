@@ -167,7 +167,9 @@ def main():
         shutil.rmtree(work, ignore_errors=True)
     if options.spoil:
         missed = {c.number for c in compiled} - {c.number for c, stage, _ in bad if stage == "mismatch"}
-        print(f"{len(compiled)} spoiled graphs ran: {len(missed)} passed" + (f": {sorted(missed)}" if missed else ""))
+        if missed:
+            print(f"wrong, and not seen: {sorted(missed)}")
+        print(f"{len(compiled) - len(missed)} good, {len(missed)} bad")
         return 1 if missed or not compiled else 0
     for case, stage, why in bad[: options.show]:
         print(f"graph {case.number}: {stage}: {why.strip()}\n  again: {os.path.relpath(__file__)} --seed {options.seed} "
