@@ -48,6 +48,11 @@ static bool shouldFuse(OpOperand *use) {
   if (producer->getNumResults() != 1 ||
       producer->getBlock() != consumer->getBlock())
     return false;
+  // A body that reads what it writes to keeps that result in the fused
+  // operation, where the consumer's loops may be others.
+  for (OpOperand &init : producer.getDpsInitsMutable())
+    if (producer.payloadUsesValueFromOperand(&init))
+      return false;
   // One reader: nothing is computed twice, unless each element is read by many
   // points of the consumer.
   for (Operation *user : producer->getUsers())
