@@ -1,8 +1,9 @@
-//===- cache.cpp - derived weights in ISTHMUS_CACHE_DIR -------------------===//
+//===- cache.cpp - what is kept in ISTHMUS_CACHE_DIR ----------------------===//
 //
-// A file is a header, a table of parts, and the parts, 64-byte aligned so that
-// they can be used where the file is mapped. It is written under another name
-// and then renamed, so readers see all of it or nothing.
+// Derived weights, and the blobs of drivers, such as machine code that a vendor
+// compiled. The former are a header, a table of parts, and the parts, 64-byte
+// aligned so that they can be used where the file is mapped. It is written
+// under another name and then renamed, so readers see all of it or nothing.
 //
 //===----------------------------------------------------------------------===//
 #include "device.h"
@@ -45,12 +46,12 @@ struct Path {
 };
 
 /// The file of `key`; not ok: there is no cache.
-Path pathOf(const Hash::Value &key) {
+Path pathOf(const char *kind, const Hash::Value &key) {
   Path p = {"", false};
   const char *dir = std::getenv("ISTHMUS_CACHE_DIR");
   if (dir && *dir)
-    p.ok = std::snprintf(p.text, sizeof p.text, "%s/derived-%016llx%016llx.bin",
-                         dir, static_cast<unsigned long long>(key.a),
+    p.ok = std::snprintf(p.text, sizeof p.text, "%s/%s-%016llx%016llx.bin", dir,
+                         kind, static_cast<unsigned long long>(key.a),
                          static_cast<unsigned long long>(key.b)) <
            static_cast<int>(sizeof p.text - 32);
   return p;
@@ -187,12 +188,95 @@ bool write(ist_device *device, const Stored *stored, int file,
   return ok;
 }
 
+/// Another name, `fill`, then the right one. False: errno says why, unless
+/// `fill` does.
+template <typename Fill> bool replaceFile(Path &path, Fill fill) {
+  char *slash = std::strrchr(path.text, '/');
+  *slash = 0;
+  ::mkdir(path.text, 0777); // its parent is the user's business
+  *slash = '/';
+  static uint32_t number;
+  char draft[sizeof path.text + 32];
+  std::snprintf(draft, sizeof draft, "%s.%ld.%u", path.text,
+                static_cast<long>(::getpid()),
+                __atomic_add_fetch(&number, 1, __ATOMIC_RELAXED));
+  int file = ::open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (file < 0)
+    return false;
+  bool ok = fill(file);
+  ok = ::close(file) == 0 && ok;
+  ok = ok && ::rename(draft, path.text) == 0;
+  int reason = errno;
+  if (!ok)
+    ::unlink(draft);
+  errno = reason;
+  return ok;
+}
+
+constexpr char kBlobMagic[8] = {'i', 's', 't', '-', 'b', 'l', 'o', 'b'};
+
+/// Of a blob; its checksum covers the key as well.
+Header blobHeader(const char *key, const void *data, uint64_t bytes) {
+  Header h = {};
+  std::memcpy(h.magic, kBlobMagic, sizeof kBlobMagic);
+  h.version = kVersion;
+  Hash hash;
+  hash.add(key);
+  h.key = hash.value();
+  h.bytes = sizeof h + bytes;
+  hash.add(data, bytes);
+  h.checksum = hash.value().a;
+  return h;
+}
+
 } // namespace
+
+void *isthmus::readBlob(const char *key, void *(*allocate)(size_t),
+                        size_t *bytes) {
+  Path path = pathOf("blob", blobHeader(key, nullptr, 0).key);
+  int file = path.ok ? ::open(path.text, O_RDONLY | O_CLOEXEC) : -1;
+  if (file < 0)
+    return nullptr;
+  struct stat info;
+  void *data = nullptr;
+  Header h;
+  if (::fstat(file, &info) == 0 &&
+      info.st_size > static_cast<off_t>(sizeof h) &&
+      ::pread(file, &h, sizeof h, 0) == static_cast<ssize_t>(sizeof h)) {
+    size_t n = static_cast<size_t>(info.st_size) - sizeof h, at = 0;
+    data = allocate(n);
+    while (data && at < n) {
+      ssize_t k = ::pread(file, static_cast<char *>(data) + at, n - at,
+                          static_cast<off_t>(sizeof h + at));
+      if (k <= 0)
+        break;
+      at += static_cast<size_t>(k);
+    }
+    Header wanted = data ? blobHeader(key, data, n) : h;
+    if (data && (at < n || std::memcmp(&wanted, &h, sizeof h) != 0)) {
+      std::free(data); // as host.deallocate does; it is written anew
+      data = nullptr;
+    }
+    *bytes = n;
+  }
+  ::close(file);
+  return data;
+}
+
+void isthmus::writeBlob(const char *key, const void *data, size_t bytes) {
+  Header h = blobHeader(key, data, bytes);
+  Path path = pathOf("blob", h.key);
+  if (path.ok && bytes)
+    replaceFile(path, [&](int file) {
+      return writeAt(file, &h, sizeof h, 0) &&
+             writeAt(file, data, bytes, sizeof h);
+    });
+}
 
 bool isthmus::readCache(ist_device *device, Store &store, Stored *stored,
                         char *why, size_t size) {
   *why = 0;
-  Path path = pathOf(stored->key);
+  Path path = pathOf("derived", stored->key);
   if (!path.ok)
     return false;
   int file = ::open(path.text, O_RDONLY | O_CLOEXEC);
@@ -232,33 +316,17 @@ bool isthmus::readCache(ist_device *device, Store &store, Stored *stored,
 void isthmus::writeCache(ist_device *device, const Stored *stored, char *why,
                          size_t size) {
   *why = 0;
-  Path path = pathOf(stored->key);
+  Path path = pathOf("derived", stored->key);
   if (!path.ok)
     return;
-  char *slash = std::strrchr(path.text, '/');
-  *slash = 0;
-  ::mkdir(path.text, 0777); // its parent is the user's business
-  *slash = '/';
-  static uint32_t number;
-  char draft[sizeof path.text + 32];
-  std::snprintf(draft, sizeof draft, "%s.%ld.%u", path.text,
-                static_cast<long>(::getpid()),
-                __atomic_add_fetch(&number, 1, __ATOMIC_RELAXED));
   ist_error error = {};
-  int file = ::open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  bool ok = file >= 0;
-  if (ok) {
-    ok = write(device, stored, file, &error);
-    ok = ::close(file) == 0 && ok;
-    ok = ok && ::rename(draft, path.text) == 0;
-  }
+  bool ok = replaceFile(
+      path, [&](int file) { return write(device, stored, file, &error); });
   if (ok)
     return;
   if (!*error.message)
     std::snprintf(error.message, sizeof error.message, "%s",
                   std::strerror(errno));
-  if (file >= 0)
-    ::unlink(draft);
   std::snprintf(why, size, "derived weights are not kept in '%.300s': %.200s",
                 path.text, error.message);
 }

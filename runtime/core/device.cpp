@@ -21,9 +21,12 @@ void *allocate(void *, size_t bytes) {
 }
 void deallocate(void *, void *memory) { std::free(memory); }
 
-// No driver here compiles code, so there is nothing to keep.
-void *cacheGet(void *, const char *, size_t *) { return nullptr; }
-void cachePut(void *, const char *, const void *, size_t) {}
+void *cacheGet(void *, const char *key, size_t *bytes) {
+  return readBlob(key, [](size_t n) { return allocate(nullptr, n); }, bytes);
+}
+void cachePut(void *, const char *key, const void *data, size_t bytes) {
+  writeBlob(key, data, bytes);
+}
 
 uint64_t clockNs(void *) { return nowNs(); }
 

@@ -71,6 +71,12 @@ bool readCache(ist_device *device, Store &store, Stored *stored, char *why,
 void writeCache(ist_device *device, const Stored *stored, char *why,
                 size_t size);
 
+/// Bytes of a driver's under a key of its own; null: not there, or broken. The
+/// memory is of `allocate`, and ended with free.
+void *readBlob(const char *key, void *(*allocate)(size_t), size_t *bytes);
+/// Where it cannot be written it is not: the driver makes it again.
+void writeBlob(const char *key, const void *data, size_t bytes);
+
 } // namespace isthmus
 
 #endif // ISTHMUS_RUNTIME_CORE_STORE_H

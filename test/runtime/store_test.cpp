@@ -4,6 +4,7 @@
 
 #include "builder.h"
 #include "device.h"
+#include "drivers.h"
 #include "store.h"
 
 #include <cstdlib>
@@ -300,6 +301,39 @@ TEST_F(Cache, WhereNothingCanBeWrittenThereIsARemark) {
     told |= std::string(ist_program_remark(p.get(), i))
                 .find("not kept in '/dev/null/nowhere/") != std::string::npos;
   EXPECT_TRUE(told);
+}
+
+TEST_F(Cache, DriversKeepBlobs) {
+  const ist_host &h = driverHost;
+  size_t n = 0;
+  EXPECT_EQ(h.cache_get(h.user, "cubin-1", &n), nullptr);
+  std::string blob(5000, 'x');
+  h.cache_put(h.user, "cubin-1", blob.data(), blob.size());
+  auto get = [&](const char *key) {
+    void *p = h.cache_get(h.user, key, &n);
+    std::string s = p ? std::string(static_cast<char *>(p), n) : "none";
+    h.deallocate(h.user, p);
+    return s;
+  };
+  EXPECT_EQ(get("cubin-1"), blob);
+  EXPECT_EQ(get("cubin-2"), "none");
+  std::string good = read();
+  for (size_t at : {0, 8, 12, 20, 35, 41, 63, 64, 5063}) {
+    std::string bad = good;
+    bad[at] ^= 1;
+    write(bad);
+    EXPECT_EQ(get("cubin-1"), "none") << at;
+  }
+  write(good.substr(0, good.size() - 1));
+  EXPECT_EQ(get("cubin-1"), "none");
+  write(good.substr(0, 64));
+  EXPECT_EQ(get("cubin-1"), "none");
+  h.cache_put(h.user, "cubin-1", "new", 3);
+  EXPECT_EQ(get("cubin-1"), "new");
+  EXPECT_EQ(files().size(), 1u) << "no draft is left";
+  ::setenv("ISTHMUS_CACHE_DIR", "/dev/null/nowhere", 1);
+  h.cache_put(h.user, "cubin-1", "new", 3);
+  EXPECT_EQ(get("cubin-1"), "none");
 }
 
 TEST_F(Cache, TheFolderIsMade) {
