@@ -10,13 +10,6 @@ using namespace isthmus::ze;
 
 namespace {
 
-/// A kernel's arguments are its state: setting them and launching must not mix
-/// between threads.
-struct SharedKernel {
-  void *kernel;
-  pthread_mutex_t lock;
-};
-
 struct Stream {
   void *list;
   bool ours, inOrder;
@@ -134,18 +127,9 @@ int checkKernel(Device &d, const ist_kernel_desc &desc, void *kernel,
   KernelProperties p = {};
   if (Code code = z.api->KernelGetProperties(kernel, &p))
     return d.failed(code, error, "making kernel '%.100s' ready", desc.name);
-  if (p.args != desc.arg_count)
-    return fail(error, IST_DATA_LOSS,
-                "broken artifact: kernel '%.100s' has %u arguments and its "
-                "description %zu; compile the model again",
-                desc.name, p.args, desc.arg_count);
-  if (desc.block > z.maxGroup || p.localBytes > z.localBytes ||
-      desc.dynamic_shared)
-    return fail(error, IST_UNAVAILABLE,
-                "kernel '%.100s' wants %u lanes, %u bytes of workgroup memory "
-                "and %u sized at launch; level_zero:%u has %u, %u and 0",
-                desc.name, desc.block, p.localBytes, desc.dynamic_shared,
-                d.index, z.maxGroup, z.localBytes);
+  if (ist_status s = checkSpirvKernel(
+          d, desc, {p.args, z.maxGroup, p.localBytes}, z.localBytes, error))
+    return s;
   if (Code code = z.api->KernelSetGroupSize(kernel, desc.block, 1, 1))
     return d.failed(code, error, "kernel '%.100s' in groups of %u", desc.name,
                     desc.block);
@@ -168,7 +152,6 @@ int kernelGet(Device &d, const ist_kernel_desc &desc, Kernel &kernel,
     destroy(k);
     return s;
   }
-  ::pthread_mutex_init(&k->lock, nullptr);
   kernel.handle = k;
   return IST_OK;
 }
@@ -176,7 +159,6 @@ int kernelGet(Device &d, const ist_kernel_desc &desc, Kernel &kernel,
 void kernelRelease(Device &d, Kernel &kernel) {
   auto *k = static_cast<SharedKernel *>(kernel.handle);
   api(d).KernelDestroy(k->kernel);
-  ::pthread_mutex_destroy(&k->lock);
   destroy(k);
 }
 
@@ -335,24 +317,6 @@ Code fill(Device &d, void *stream, const Command &c) {
                                  &c.value, 1, c.bytes, nullptr, 0, nullptr);
 }
 
-Code setArguments(const Symbols &ze, void *kernel, const Command &c) {
-  uint32_t i = 0;
-  for (const ist_arg &a : c.kernel->args) {
-    const char *at = static_cast<const char *>(c.args) + a.offset;
-    uint64_t address = 0;
-    if (a.kind == IST_ARG_ADDRESS) {
-      std::memcpy(&address, at, sizeof address);
-      if (address < 4096) // of a tensor without elements
-        address = 0;
-      at = reinterpret_cast<const char *>(&address);
-    }
-    if (Code code = ze.KernelSetArgumentValue(kernel, i, a.size, at))
-      return code;
-    ++i;
-  }
-  return 0;
-}
-
 Code launch(Device &d, void *stream, const Command &c) {
   Stream *s = static_cast<Stream *>(stream);
   auto *k = static_cast<SharedKernel *>(c.kernel->handle);
@@ -362,7 +326,10 @@ Code launch(Device &d, void *stream, const Command &c) {
     return code;
   GroupCount groups = {static_cast<uint32_t>(c.grid), 1, 1};
   ::pthread_mutex_lock(&k->lock);
-  Code code = setArguments(api(d), k->kernel, c);
+  Code code = setSpirvArguments(
+      c, [&](uint32_t i, const ist_arg &a, const void *value) {
+        return api(d).KernelSetArgumentValue(k->kernel, i, a.size, value);
+      });
   if (!code)
     code = api(d).AppendLaunchKernel(s->list, k->kernel, &groups, nullptr, 0,
                                      nullptr);

@@ -15,12 +15,6 @@ struct Recorded {
   void *event;
 };
 
-/// Setting arguments and launching must not mix between threads.
-struct SharedKernel {
-  void *kernel;
-  pthread_mutex_t lock;
-};
-
 struct Stream {
   void *queue;
   bool ours;
@@ -173,19 +167,8 @@ int checkKernel(Device &d, const ist_kernel_desc &desc, void *kernel,
                                          &local, nullptr);
   if (code)
     return d.failed(code, error, "making kernel '%.100s' ready", desc.name);
-  if (args != desc.arg_count)
-    return fail(error, IST_DATA_LOSS,
-                "broken artifact: kernel '%.100s' has %u arguments and its "
-                "description %zu; compile the model again",
-                desc.name, args, desc.arg_count);
-  if (desc.block > lanes || local > o.localBytes || desc.dynamic_shared)
-    return fail(error, IST_UNAVAILABLE,
-                "kernel '%.100s' wants %u lanes, %llu bytes of workgroup "
-                "memory and %u sized at launch; opencl:%u has %zu, %llu and 0",
-                desc.name, desc.block, static_cast<unsigned long long>(local),
-                desc.dynamic_shared, d.index, lanes,
-                static_cast<unsigned long long>(o.localBytes));
-  return IST_OK;
+  return checkSpirvKernel(d, desc, {args, static_cast<uint32_t>(lanes), local},
+                          o.localBytes, error);
 }
 
 int kernelGet(Device &d, const ist_kernel_desc &desc, Kernel &kernel,
@@ -203,7 +186,6 @@ int kernelGet(Device &d, const ist_kernel_desc &desc, Kernel &kernel,
     destroy(k);
     return s;
   }
-  ::pthread_mutex_init(&k->lock, nullptr);
   kernel.handle = k;
   return IST_OK;
 }
@@ -211,7 +193,6 @@ int kernelGet(Device &d, const ist_kernel_desc &desc, Kernel &kernel,
 void kernelRelease(Device &d, Kernel &kernel) {
   auto *k = static_cast<SharedKernel *>(kernel.handle);
   api(d).ReleaseKernel(k->kernel);
-  ::pthread_mutex_destroy(&k->lock);
   destroy(k);
 }
 
@@ -294,29 +275,6 @@ Code fill(Device &d, void *stream, const Command &c) {
              0, nullptr, nullptr);
 }
 
-Code setArguments(OpenCL &o, void *kernel, const Command &c) {
-  auto setAddress = o.sharing == Sharing::usm ? o.usm.SetKernelArgMemPointer
-                                              : o.api->SetKernelArgSVM;
-  unsigned i = 0;
-  for (const ist_arg &a : c.kernel->args) {
-    const char *at = static_cast<const char *>(c.args) + a.offset;
-    uint64_t address = 0;
-    Code code;
-    if (a.kind == IST_ARG_ADDRESS) {
-      std::memcpy(&address, at, sizeof address);
-      if (address < 4096) // of a tensor without elements
-        address = 0;
-      code = setAddress(kernel, i, reinterpret_cast<const void *>(address));
-    } else {
-      code = o.api->SetKernelArg(kernel, i, a.size, at);
-    }
-    if (code)
-      return code;
-    ++i;
-  }
-  return 0;
-}
-
 Code launch(Device &d, void *stream, const Command &c) {
   OpenCL &o = self(d);
   auto *k = static_cast<SharedKernel *>(c.kernel->handle);
@@ -324,7 +282,14 @@ Code launch(Device &d, void *stream, const Command &c) {
     return -30; // OpenCL has none
   size_t local = c.kernel->block, global = c.grid * local;
   ::pthread_mutex_lock(&k->lock);
-  Code code = setArguments(o, k->kernel, c);
+  auto setAddress = o.sharing == Sharing::usm ? o.usm.SetKernelArgMemPointer
+                                              : o.api->SetKernelArgSVM;
+  Code code = setSpirvArguments(c, [&](uint32_t i, const ist_arg &a,
+                                       const void *value) {
+    return a.kind == IST_ARG_ADDRESS
+               ? setAddress(k->kernel, i, *static_cast<void *const *>(value))
+               : o.api->SetKernelArg(k->kernel, i, a.size, value);
+  });
   if (!code)
     code = o.api->EnqueueKernel(raw(stream), k->kernel, 1, nullptr, &global,
                                 &local, 0, nullptr, nullptr);

@@ -49,3 +49,24 @@ void stream::spirvFacts(Device &d, uint32_t ip, bool float16, bool float64,
   d.fact("intel.workgroup_bytes", "%llu",
          static_cast<unsigned long long>(groupBytes));
 }
+
+ist_status stream::checkSpirvKernel(const Device &d,
+                                    const ist_kernel_desc &desc,
+                                    const SpirvKernel &kernel,
+                                    uint64_t localBytes, ist_error *error) {
+  auto ull = [](uint64_t v) { return static_cast<unsigned long long>(v); };
+  if (kernel.args != desc.arg_count)
+    return fail(error, IST_DATA_LOSS,
+                "broken artifact: kernel '%.100s' has %u arguments and its "
+                "description %zu; compile the model again",
+                desc.name, kernel.args, desc.arg_count);
+  if (desc.block > kernel.maxLanes || kernel.localBytes > localBytes ||
+      desc.dynamic_shared)
+    return fail(error, IST_UNAVAILABLE,
+                "kernel '%.100s' wants %u lanes, %llu bytes of workgroup "
+                "memory and %u sized at launch; %s:%u has %u, %llu and 0",
+                desc.name, desc.block, ull(kernel.localBytes),
+                desc.dynamic_shared, d.driver, d.index, kernel.maxLanes,
+                ull(localBytes));
+  return IST_OK;
+}

@@ -15,6 +15,43 @@ ist_status checkSpirv(const void *code, size_t size, ist_error *error);
 void spirvFacts(Device &d, uint32_t ip, bool float16, bool float64,
                 uint32_t groupLanes, uint64_t groupBytes);
 
+/// A kernel whose arguments are its state: setting them and launching must not
+/// mix between threads.
+struct SharedKernel {
+  void *kernel = nullptr;
+  pthread_mutex_t lock;
+  SharedKernel() { ::pthread_mutex_init(&lock, nullptr); }
+  ~SharedKernel() { ::pthread_mutex_destroy(&lock); }
+};
+
+/// What a kernel's code has and asks for.
+struct SpirvKernel {
+  uint32_t args, maxLanes; // maxLanes: that this device gives it
+  uint64_t localBytes;
+};
+/// Fails unless the description is right and the device has `localBytes`.
+ist_status checkSpirvKernel(const Device &d, const ist_kernel_desc &desc,
+                            const SpirvKernel &kernel, uint64_t localBytes,
+                            ist_error *error);
+
+/// Calls `set` with the index, size and bytes of each argument until one fails.
+template <typename Set> Code setSpirvArguments(const Command &c, Set set) {
+  uint32_t i = 0;
+  for (const ist_arg &a : c.kernel->args) {
+    const void *at = static_cast<const char *>(c.args) + a.offset;
+    uint64_t address = 0;
+    if (a.kind == IST_ARG_ADDRESS) {
+      std::memcpy(&address, at, sizeof address);
+      if (address < 4096) // of a tensor without elements
+        address = 0;
+      at = &address;
+    }
+    if (Code code = set(i++, a, at))
+      return code;
+  }
+  return 0;
+}
+
 } // namespace isthmus::stream
 
 #endif // ISTHMUS_DRIVERS_STREAM_SPIRV_H
