@@ -20,6 +20,7 @@ namespace {
 struct Carried {
   ImportValue *init = nullptr;
   bool same = false;        // every iteration has the first one
+  bool changes = false;     // .. but when it was taken for that, it did not
   bool scalars = false;     // integers of the host
   SmallVector<bool> varies; // sizes that iterations change
   ImportValue *argument = nullptr;
@@ -105,9 +106,14 @@ LogicalResult LoopBuilder::compare(Carried &s, ImportValue *y, int64_t i,
     return c.invalid("an iteration changes the type of output " + Twine(i));
   if (y->rank() != s.init->rank())
     return c.unsupported("an iteration changes the rank of output " + Twine(i));
-  if (s.same)
-    return success(y == s.argument);
-  if (y == s.argument) {
+  if (s.same) {
+    if (y == s.argument)
+      return success();
+    s.same = false;
+    again = s.changes = true;
+    return success();
+  }
+  if (y == s.argument && !s.changes) {
     again = s.same = true;
     return success();
   }
@@ -380,7 +386,9 @@ FailureOr<SmallVector<ImportValue *>> LoopBuilder::build() {
                            "export the model with a constant trip count");
     Carried s;
     s.init = v;
-    s.scalars = v->scalars && !v->scalars->empty();
+    // Narrower ones wrap, and the host's do not.
+    s.scalars = v->scalars && !v->scalars->empty() &&
+                (v->dtype == DType::i64 || v->dtype == DType::i1);
     s.varies.assign(v->rank(), false);
     carried.push_back(std::move(s));
   }

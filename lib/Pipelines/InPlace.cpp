@@ -96,4 +96,19 @@ bool Ownership::checkArgument(BlockArgument v) {
   return false;
 }
 
+void isthmus::unshareBuffers(func::FuncOp func) {
+  for (Block *block : graph::hostBlocks(func))
+    for (Operation &op : llvm::make_early_inc_range(llvm::reverse(*block))) {
+      Operation *root = &op;
+      while (auto reshape = dyn_cast_or_null<graph::ReshapeOp>(root))
+        root = reshape.getSource().getDefiningOp();
+      if (!isa_and_nonnull<tensor::EmptyOp>(root))
+        continue;
+      OpBuilder b(&op);
+      for (OpOperand &use : llvm::make_early_inc_range(
+               llvm::drop_begin(op.getResult(0).getUses())))
+        use.set(b.clone(op)->getResult(0));
+    }
+}
+
 bool isthmus::isOwned(OpOperand &use) { return Ownership().check(use); }

@@ -7,7 +7,7 @@
 #ifndef ISTHMUS_LIB_PIPELINES_INPLACE_H
 #define ISTHMUS_LIB_PIPELINES_INPLACE_H
 
-#include "mlir/IR/Value.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 
 namespace isthmus {
 
@@ -16,6 +16,10 @@ namespace isthmus {
 /// more: its user may write its result there. Follows the tensor through
 /// branches and around loops to where it was made.
 bool isOwned(mlir::OpOperand &use);
+
+/// Gives every user of a tensor.empty, or of one behind a reshape, one of its
+/// own: as values they are equal, as memory they are not.
+void unshareBuffers(mlir::func::FuncOp func);
 
 } // namespace isthmus
 

@@ -7,6 +7,7 @@
 #include "lib/Pipelines/FunctionWriter.h"
 
 #include "dialects/Graph/Graph.h"
+#include "lib/Pipelines/InPlace.h"
 #include "lib/Pipelines/Lifetimes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "llvm/ADT/SetVector.h"
@@ -213,6 +214,7 @@ isthmus::writeProgram(ModuleOp module, const TargetInfo &info,
   for (auto k : module.getOps<kernel::FuncOp>())
     tables.addKernel(k);
   for (auto func : module.getOps<func::FuncOp>()) {
+    unshareBuffers(func);
     auto function = FunctionWriter(tables, func).write();
     if (failed(function))
       return failure();

@@ -35,10 +35,11 @@ static bool canFail(Operation *op) {
       .wasInterrupted();
 }
 
-/// A tensor that rows are inserted into: each iteration has its own.
+/// A tensor that rows are inserted into, now or in a loop inside: each
+/// iteration has its own.
 static bool isBuffer(Operation *op) {
   return isa<tensor::EmptyOp>(op) &&
-         llvm::any_of(op->getUsers(), llvm::IsaPred<tensor::InsertSliceOp>);
+         !llvm::all_of(op->getUsers(), llvm::IsaPred<linalg::LinalgOp>);
 }
 
 /// Whether `accept` takes every value that `op` and its regions use from
