@@ -149,6 +149,17 @@ def nested():
              for m, bound in ((6, 500), (6, 0), (0, 1), (5, 1e9))])
 
 
+def many_regions():
+    """Three growing accumulators in one loop; one of them is used by nobody."""
+    body = loop_body(
+        [node("Add", ["v", "v"], ["v_out"]), node("ReduceMax", ["v_out"], ["top"], keepdims=0), node("Less", ["top", "limit"], ["c_out"]),
+         node("Neg", ["v"], ["r"]), node("Exp", ["v"], ["s"]), node("Abs", ["r"], ["t"])],
+        [info("v", F, ["n"])], [info("c_out", B, []), info("v_out", F, ["n"])] + [info(o, F, ["n"]) for o in "rst"])
+    nodes = [node("Loop", ["", "", "x"], ["v", "p", "unused", "q"], body=body), node("Add", ["p", "q"], ["z"])]
+    return (graph("many_regions", nodes, [info("x", F, ["n"]), info("limit", F, [])], [info("v", F, None), info("p", F, None), info("z", F, None)]),
+            [{"x": np.array([1, 2, -3], np.float32) / 8, "limit": np.float32(limit)} for limit in (1, 50, 0)])
+
+
 def nonzero():
     """As many rows as there are non-zeros, in a matrix product."""
     nodes = [node("NonZero", ["x"], ["at"]), node("Transpose", ["at"], ["t"], perm=[1, 0]), node("GatherND", ["y", "t"], ["rows"]),
@@ -253,7 +264,7 @@ def run(istc, work, make):
 
 
 def main():
-    tests = [if_both, while_loop, counted, early_exit, growing, fibonacci, counted_fibonacci, nested, nonzero, data_rows, scan_symbolic, invariants, swap]
+    tests = [if_both, while_loop, counted, early_exit, growing, fibonacci, counted_fibonacci, nested, many_regions, nonzero, data_rows, scan_symbolic, invariants, swap]
     if len(sys.argv) > 1:
         tests = [t for t in tests if t.__name__ in sys.argv[1:]]
     with tempfile.TemporaryDirectory() as work:

@@ -49,7 +49,8 @@ static bool isCloned(Value v) {
 
 /// Cloned and replaced producers are left without users.
 void graph::eraseDead(func::FuncOp func) {
-  for (Block *block : llvm::reverse(hostBlocks(func)))
+  SmallVector<Block *> blocks = hostBlocks(func);
+  for (Block *block : llvm::reverse(blocks))
     for (Operation &op : llvm::make_early_inc_range(llvm::reverse(*block)))
       if (isOpTriviallyDead(&op))
         op.erase();
