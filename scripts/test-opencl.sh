@@ -28,4 +28,4 @@ fi
 say "ist-cts on opencl:0"
 "$BUILD/bin/ist-cts" --device=opencl:0
 say "ONNX backend tests on opencl:0"
-ISTHMUS_DEVICE=opencl:0 ./scripts/conformance.sh --target=intel:spirv64 --sample="${ISTHMUS_SAMPLE:-150}"
+./scripts/conformance.sh --target=intel:spirv64 --device=opencl:0 --sample="${ISTHMUS_SAMPLE:-150}"
