@@ -446,7 +446,8 @@ typedef struct ist_session_options {
 IST_API ist_status ist_session_create(ist_program *program,
                                       const ist_session_options *options,
                                       ist_session **out, ist_error *error);
-/* Also frees the outputs that the runtime allocated. No call may be running. */
+/* Waits for the calls that are under way, parked ones as well, and frees the
+   outputs that the runtime allocated. */
 IST_API void ist_session_destroy(ist_session *session);
 
 /* Calls `function` and waits for its results.
@@ -497,16 +498,77 @@ IST_API ist_status ist_session_prepare(ist_session *session,
                                        size_t input_count, size_t sets,
                                        ist_error *error);
 
-/* Makes the call running on `session`, if any, end with ABORTED before its next
-   command. Any thread. No effect on later calls. */
+/* Makes the calls on `session` that are running or parked end with ABORTED
+   before their next command; a replay by the driver is one command. Any thread.
+   No effect on later calls. */
 IST_API void ist_session_cancel(ist_session *session);
 
 /* Calls end with DEADLINE_EXCEEDED before the first command that would begin
    `nanoseconds` after the call did; 0, the default, means never. A call that
    waits for the device longer than that ends likewise; what it gave the device
-   still runs, and the next call on the session waits for it. */
+   still runs, and the next call on the session waits for it. Asynchronous calls
+   take the timeout that is set when they are made. */
 IST_API void ist_session_set_timeout(ist_session *session,
                                      uint64_t nanoseconds);
+
+/* --- asynchronous calls --------------------------------------------------- */
+
+/* A number that only rises; calls wait for values of it and raise it. A value is
+   reached when the semaphore has it or more, and no call that was given it or
+   less is still under way. */
+typedef struct ist_semaphore ist_semaphore;
+
+typedef struct ist_point {
+  ist_semaphore *semaphore;
+  uint64_t value;
+} ist_point;
+
+/* Begins at `value`. For calls on any device. Released (NULL is allowed) when
+   no call that names it is under way. Its functions may be called from any
+   thread at once. */
+IST_API ist_status ist_semaphore_create(uint64_t value, ist_semaphore **out,
+                                        ist_error *error);
+IST_API void ist_semaphore_release(ist_semaphore *semaphore);
+IST_API uint64_t ist_semaphore_value(const ist_semaphore *semaphore);
+/* From the host. INVALID_ARGUMENT: `value` is not larger than all that were
+   given to calls or signalled before. */
+IST_API ist_status ist_semaphore_signal(ist_semaphore *semaphore,
+                                        uint64_t value, ist_error *error);
+/* Waits until `value` is reached. When the call that was to signal it failed:
+   that call's code and message. A failed value counts as reached; those before
+   and after it do not fail with it. DEADLINE_EXCEEDED after `timeout_ns`
+   (UINT64_MAX: wait for ever). */
+IST_API ist_status ist_semaphore_wait(ist_semaphore *semaphore, uint64_t value,
+                                      uint64_t timeout_ns, ist_error *error);
+
+typedef struct ist_call_points {
+  size_t struct_size;
+  const ist_point *waits; /* the call begins after all of these */
+  size_t wait_count;
+  const ist_point *signals; /* reached when its results are there, or failed */
+  size_t signal_count;
+} ist_call_points;
+#define IST_CALL_POINTS_INIT {sizeof(ist_call_points), NULL, 0, NULL, 0}
+
+/* As ist_call, but returns once the call is under way; the points are copied.
+   Inputs, outputs and their memory are kept until a signal is reached (so are
+   the ist_tensors of `outputs`, whose dims are set by then; of functions
+   without data-dependent sizes they are set on return). Waits may name values
+   that nobody has given to a call yet: the runtime keeps the call until
+   somebody does. Calls on one session run one after another, in order. A wait
+   on a failed point fails the call with that point's error.
+
+   Errors in the arguments are returned, and signal nothing; all later ones fail
+   the signals. A function whose `host_waits` is not 0 is run by a thread of the
+   runtime's; on a caller's own queue it is waited for, or UNAVAILABLE while
+   that queue is being captured. */
+IST_API ist_status ist_call_async(ist_session *session, const char *function,
+                                  const ist_tensor *inputs, size_t input_count,
+                                  ist_tensor *outputs, size_t output_count,
+                                  const ist_call_points *points,
+                                  ist_error *error);
+
+/* --- what happened -------------------------------------------------------- */
 
 typedef struct ist_session_counters {
   size_t struct_size; /* set by the caller */

@@ -8,7 +8,6 @@ Call::Call(ist_session &s, uint32_t index, Frame &frame, ist_error *error)
       f(*s.program->function(index)), facts(s.program->facts[index]),
       frame(frame), error(error), r(frame.r), b(frame.b) {
   frame.function = index;
-  frame.outputs = nullptr;
 }
 
 ist_status Call::bindSizes(const ist_tensor *in, size_t inputCount,
@@ -32,13 +31,47 @@ ist_status Call::bindSizes(const ist_tensor *in, size_t inputCount,
   return IST_OK;
 }
 
-ist_status Call::bindOperands(const ist_tensor *in, ist_tensor *out,
-                              size_t outputCount) {
-  uint32_t n = inputs(), m = outputs();
+ist_status isthmus::checkTensors(const fb::Function &f, const ist_tensor *in,
+                                 ist_tensor *out, size_t outputCount,
+                                 ist_error *error) {
+  uint32_t n = count(f.inputs()), m = count(f.outputs());
   if (outputCount != m || (m && !out))
     return fail(error, IST_INVALID_ARGUMENT,
                 "function '%s' gives %u outputs and got room for %zu",
                 f.name()->c_str(), m, outputCount);
+  for (uint32_t i = 0; i < n; ++i) {
+    const ist_tensor &t = in[i];
+    uint64_t bytes = 0; // bindInputs has looked at dtype, rank and dims
+    tensorBytes(t.dtype, t.dims, t.rank, &bytes);
+    if (t.capacity < bytes || (bytes && !t.data))
+      return fail(error, IST_INVALID_ARGUMENT,
+                  "input '%s' needs %llu bytes and has memory for %zu",
+                  f.inputs()->Get(i)->name()->c_str(), ull(bytes),
+                  t.data ? t.capacity : 0);
+  }
+  // An output that is written in an input's place has the input's memory.
+  for (uint32_t i = 0; i < m; ++i) {
+    const fb::Tensor &t = *f.outputs()->Get(i);
+    if (t.inout() < 0)
+      continue;
+    uint32_t k = static_cast<uint32_t>(t.inout());
+    if (out[i].data && out[i].data != in[k].data)
+      return fail(error, IST_INVALID_ARGUMENT,
+                  "output '%s' is written in the place of input '%s' and got "
+                  "other memory; set its data to NULL",
+                  t.name()->c_str(), f.inputs()->Get(k)->name()->c_str());
+    out[i].data = in[k].data;
+    out[i].capacity = in[k].data ? in[k].capacity : 0;
+    out[i].memory = in[k].memory;
+  }
+  return IST_OK;
+}
+
+ist_status Call::bindOperands(const ist_tensor *in, ist_tensor *out,
+                              size_t outputCount) {
+  uint32_t n = inputs(), m = outputs();
+  if (ist_status s = checkTensors(f, in, out, outputCount, error))
+    return s;
   frame.outputs = out;
   frame.operands.clear();
   if (!frame.operands.resize(n + m) || !frame.classes.resize((n + m + 63) / 64))
@@ -57,45 +90,21 @@ ist_status Call::bindOperands(const ist_tensor *in, ist_tensor *out,
   };
   for (uint32_t i = 0; i < n; ++i) {
     Operand &o = frame.operands[i];
-    const ist_tensor &t = in[i];
-    // bindInputs has looked at dtype, rank and dims.
-    tensorBytes(t.dtype, t.dims, t.rank, &o.bytes);
-    if (t.capacity < o.bytes || (o.bytes && !t.data))
-      return fail(error, IST_INVALID_ARGUMENT,
-                  "input '%s' needs %llu bytes and has memory for %zu",
-                  f.inputs()->Get(i)->name()->c_str(), ull(o.bytes),
-                  t.data ? t.capacity : 0);
-    place(o, t, o.bytes);
+    tensorBytes(in[i].dtype, in[i].dims, in[i].rank, &o.bytes);
+    place(o, in[i], o.bytes);
     o.given = true;
   }
   for (uint32_t i = 0; i < m; ++i) {
-    if (f.outputs()->Get(i)->inout() >= 0) {
-      if (ist_status s = inout(in, out, i))
-        return s;
+    int32_t inout = f.outputs()->Get(i)->inout();
+    Operand &o = frame.operands[operandOf(i)];
+    if (inout >= 0) {
+      o.room = out[i].capacity;
+      o.written = true;
       continue;
     }
-    Operand &o = frame.operands[n + i];
     o.given = out[i].data;
     place(o, out[i], o.given ? out[i].capacity : 0);
   }
-  return IST_OK;
-}
-
-/// An output that is written in an input's place has the input's memory.
-ist_status Call::inout(const ist_tensor *in, ist_tensor *out, uint32_t output) {
-  const fb::Tensor &t = *f.outputs()->Get(output);
-  uint32_t i = static_cast<uint32_t>(t.inout());
-  Operand &o = frame.operands[i];
-  if (out[output].data && out[output].data != in[i].data)
-    return fail(error, IST_INVALID_ARGUMENT,
-                "output '%s' is written in the place of input '%s' and got "
-                "other memory; set its data to NULL",
-                t.name()->c_str(), f.inputs()->Get(i)->name()->c_str());
-  out[output].data = in[i].data;
-  out[output].capacity = in[i].data ? in[i].capacity : 0;
-  out[output].memory = in[i].memory;
-  o.room = out[output].capacity;
-  o.written = true;
   return IST_OK;
 }
 
@@ -147,6 +156,7 @@ ist_status Call::placeInputs() {
         return s;
       const ist_driver_memory &m = session.staging[o.staging];
       o.outer = m.address;
+      o.stage = m.host;
       if (o.bytes)
         std::memcpy(m.host, o.data, o.bytes);
     }
@@ -198,5 +208,6 @@ ist_status Call::placeOuter(uint32_t output, uint64_t bytes) {
   if (ist_status s = acquire(session.staging, bytes, &o.staging))
     return s;
   o.outer = session.staging[o.staging].address;
+  o.stage = session.staging[o.staging].host;
   return IST_OK;
 }

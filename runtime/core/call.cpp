@@ -15,25 +15,25 @@ ist_status ist_session::find(const char *name, uint32_t *index,
   return IST_OK;
 }
 
-ist_status ist_session::withBound(uint32_t function, Frame &frame,
+ist_status ist_session::withBound(uint32_t function, Array<ist_tensor> &copies,
                                   const ist_tensor **inputs, size_t inputCount,
                                   ist_error *error) {
   const fb::Function &f = *program->function(function);
   if (bindings.empty() || inputCount != count(f.inputs()))
     return IST_OK;
-  if (!frame.inputs.resize(inputCount))
+  if (!copies.resize(inputCount))
     return outOfMemory(error, inputCount * sizeof(ist_tensor), "inputs");
   for (size_t i = 0; i < inputCount; ++i) {
-    frame.inputs[i] = (*inputs)[i];
+    copies[i] = (*inputs)[i];
     if ((*inputs)[i].data)
       continue;
     const char *name =
         f.inputs()->Get(static_cast<uint32_t>(i))->name()->c_str();
     for (const Binding &b : bindings)
       if (std::strcmp(b.name, name) == 0)
-        frame.inputs[i] = b.tensor;
+        copies[i] = b.tensor;
   }
-  *inputs = frame.inputs.data();
+  *inputs = copies.data();
   return IST_OK;
 }
 
@@ -54,7 +54,8 @@ void ist_session::releaseOutputs(ist_tensor *outputs, size_t outputCount) {
 void ist_session::abandon(Frame *frame, ist_status status) {
   // What was given to the device still runs, and uses the frame.
   if (status == IST_DEADLINE_EXCEEDED && !device->synchronous() &&
-      device->submit(queue, done, submitted + 1, nullptr) == IST_OK) {
+      device->submit(queue, timeline->semaphore, submitted + 1, nullptr) ==
+          IST_OK) {
     ++submitted;
     frame->next = late;
     late = frame;
@@ -64,28 +65,49 @@ void ist_session::abandon(Frame *frame, ist_status status) {
   giveFrame(frame);
 }
 
+uint64_t ist_session::deadlineFrom(uint64_t now) const {
+  uint64_t deadline;
+  return timeoutNs && !__builtin_add_overflow(now, timeoutNs, &deadline)
+             ? deadline
+             : UINT64_MAX;
+}
+
+ist_status ist_session::own(ist_error *error) {
+  if (!flies)
+    return IST_OK;
+  uint64_t deadline = timeoutNs ? deadlineFrom(nowNs()) : UINT64_MAX;
+  if (!async::drain(flights, false, deadline))
+    return fail(error, IST_DEADLINE_EXCEEDED,
+                "the session's calls before this one did not begin within "
+                "%llu ns",
+                ull(timeoutNs));
+  recycle();
+  return IST_OK;
+}
+
 ist_status ist_session::call(const char *name, const ist_tensor *inputs,
                              size_t inputCount, ist_tensor *outputs,
                              size_t outputCount, ist_error *error) {
   uint32_t index;
   if (ist_status s = find(name, &index, error))
     return s;
+  if (ist_status s = own(error))
+    return s;
   __atomic_store_n(&cancelled, false, __ATOMIC_RELAXED);
   if (ist_status s = ready(error))
     return s;
-  if (late) {
-    uint64_t deadline = UINT64_MAX;
-    if (timeoutNs && __builtin_add_overflow(nowNs(), timeoutNs, &deadline))
-      deadline = UINT64_MAX;
+  uint64_t deadline = timeoutNs ? deadlineFrom(nowNs()) : UINT64_MAX;
+  if (late)
     if (ist_status s = settle(deadline, error))
       return s;
-  }
   releaseOutputs(outputs, outputCount);
   Frame *frame;
   if (ist_status s = takeFrame(&frame, error))
     return s;
-  ++counters.calls;
-  ist_status s = withBound(index, *frame, &inputs, inputCount, error);
+  frame->deadline = deadline;
+  frame->timeoutNs = timeoutNs;
+  bump(counters.calls);
+  ist_status s = withBound(index, frame->inputs, &inputs, inputCount, error);
   if (!s) {
     Call call(*this, index, *frame, error);
     s = call.begin(inputs, inputCount, outputs, outputCount);
@@ -105,6 +127,8 @@ ist_status ist_session::prepare(const char *name, const ist_tensor *inputs,
   uint32_t index;
   if (ist_status s = find(name, &index, error))
     return s;
+  if (ist_status s = own(error))
+    return s;
   if (ist_status s = ready(error))
     return s;
   if (ist_status s = settle(UINT64_MAX, error))
@@ -120,7 +144,7 @@ ist_status ist_session::prepare(const char *name, const ist_tensor *inputs,
   for (bool record : {false, true})
     for (size_t i = 0; i < sets && !s; ++i) {
       const ist_tensor *set = inputs ? inputs + i * inputCount : nullptr;
-      s = withBound(index, *frame, &set, inputCount, error);
+      s = withBound(index, frame->inputs, &set, inputCount, error);
       if (!s)
         s = Call(*this, index, *frame, error).prepare(set, inputCount, record);
       // Only the blocks' bytes are kept.
@@ -184,6 +208,22 @@ ist_status ist_call(ist_session *session, const char *function,
   if (begin)
     traceSpan("call", function, begin, nullptr, ist_status_name(s), nullptr);
   return s;
+}
+
+ist_status ist_call_async(ist_session *session, const char *function,
+                          const ist_tensor *inputs, size_t inputCount,
+                          ist_tensor *outputs, size_t outputCount,
+                          const ist_call_points *points, ist_error *error) {
+  if (ist_status s = checkName(session, function, "ist_call_async", error))
+    return s;
+  ist_call_points known = IST_CALL_POINTS_INIT;
+  if (ist_status s = readOptions(points, &known, "ist_call_points", error))
+    return s;
+  Busy busy(session);
+  if (ist_status s = busy.check(error))
+    return s;
+  return session->callAsync(function, inputs, inputCount, outputs, outputCount,
+                            known, error);
 }
 
 ist_status ist_session_prepare(ist_session *session, const char *function,

@@ -15,6 +15,12 @@
 
 namespace isthmus {
 
+/// Checks that there is memory behind tensors whose sizes were bound, and gives
+/// inout outputs theirs.
+ist_status checkTensors(const fb::Function &f, const ist_tensor *inputs,
+                        ist_tensor *outputs, size_t outputCount,
+                        ist_error *error);
+
 class Call {
 public:
   Call(ist_session &session, uint32_t index, Frame &frame, ist_error *error);
@@ -22,8 +28,14 @@ public:
   /// Checks the arguments and gives the device the commands.
   ist_status begin(const ist_tensor *inputs, size_t inputCount,
                    ist_tensor *outputs, size_t outputCount);
-  /// Waits, and gives the caller what he gets.
+  /// Waits, and gives the caller what he gets: that is publish and observe.
   ist_status complete();
+  /// Outputs that the runtime allocates are the session's from now on.
+  ist_status publish();
+  /// The commands have ended. Uses nothing of the session's that changes.
+  ist_status observe();
+  /// Is nothing left to be done by the host when they have?
+  bool isPure() const;
   /// What the first calls with such inputs would do late.
   ist_status prepare(const ist_tensor *inputs, size_t inputCount, bool record);
 
@@ -33,8 +45,6 @@ private:
                        ist_session::Shape **shape);
   ist_status bindOperands(const ist_tensor *inputs, ist_tensor *outputs,
                           size_t outputCount);
-  ist_status inout(const ist_tensor *inputs, ist_tensor *outputs,
-                   uint32_t output);
   void classify();
   ist_status placeInputs();
   /// Gives an output memory of `bytes` that kernels can write.

@@ -68,7 +68,7 @@ ist_status Call::launch(const fb::Instr &i) {
   const char *nodes = program.launchNodes(frame.function, i.a());
   if (recording)
     return recording->launch(d, name, nodes, frame) ? IST_OK : tooLong();
-  ++session.counters.launches;
+  session.bump(session.counters.launches);
   if (session.profiling)
     return profiled(d, name, i.a());
   ist_status s = device.launch(session.queue, d, name, error, nodes);

@@ -386,6 +386,15 @@ ist_status ist_device::submit(ist_driver_queue *queue,
                 "submit(then signal %llu)", ull(value));
 }
 
+ist_status ist_device::submitWaits(ist_driver_queue *queue,
+                                   const ist_driver_point *points, size_t count,
+                                   ist_error *error) {
+  IST_RECORD(error);
+  ist_driver_submit submit = {sizeof submit, points, count, nullptr, 0};
+  return logged(driver->submit(queue, &submit, error),
+                "submit(after %zu points)", count);
+}
+
 ist_status ist_device::semaphoreCreate(ist_driver_semaphore **out,
                                        ist_error *error) {
   IST_RECORD(error);

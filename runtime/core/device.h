@@ -45,6 +45,10 @@ struct ist_device {
   /// Then raises `semaphore` to `value`.
   ist_status submit(ist_driver_queue *queue, ist_driver_semaphore *semaphore,
                     uint64_t value, ist_error *error);
+  /// What comes later begins after all of `points`.
+  ist_status submitWaits(ist_driver_queue *queue,
+                         const ist_driver_point *points, size_t count,
+                         ist_error *error);
   ist_status semaphoreCreate(ist_driver_semaphore **out, ist_error *error);
   void semaphoreDestroy(ist_driver_semaphore *semaphore);
   ist_status semaphoreWait(ist_driver_semaphore *semaphore, uint64_t value,

@@ -23,11 +23,6 @@ ist_status Call::interrupted() {
 
 ist_status Call::begin(const ist_tensor *in, size_t inputCount, ist_tensor *out,
                        size_t outputCount) {
-  frame.timeoutNs = session.timeoutNs;
-  frame.deadline = UINT64_MAX;
-  if (frame.timeoutNs &&
-      __builtin_add_overflow(nowNs(), frame.timeoutNs, &frame.deadline))
-    frame.deadline = UINT64_MAX;
   ist_session::Shape *shape;
   if (ist_status s = bindSizes(in, inputCount, &shape))
     return s;
@@ -106,16 +101,36 @@ ist_status Call::finishOutput(uint32_t i, ist_tensor *out) {
 ist_status Call::complete() {
   if (ist_status s = session.wait(frame.deadline, error))
     return s == IST_DEADLINE_EXCEEDED ? late() : s;
+  if (ist_status s = observe())
+    return s;
+  return publish();
+}
+
+ist_status Call::observe() {
   if (ist_status s = checkErrorWords())
     return s;
   for (uint32_t i = 0; i < outputs(); ++i) {
-    Operand &o = frame.operands[operandOf(i)];
-    ist_tensor &out = frame.outputs[i];
-    if (o.given) {
-      if (o.staged && out.bytes)
-        std::memcpy(o.data, session.staging[o.staging].host, out.bytes);
+    const Operand &o = frame.operands[operandOf(i)];
+    if (o.staged && o.given && frame.outputs[i].bytes)
+      std::memcpy(o.data, o.stage, frame.outputs[i].bytes);
+  }
+  return IST_OK;
+}
+
+bool Call::isPure() const {
+  for (uint32_t i = 0; i < outputs(); ++i) {
+    const Operand &o = frame.operands[operandOf(i)];
+    if (o.staged && o.given)
+      return false;
+  }
+  return true;
+}
+
+ist_status Call::publish() {
+  for (uint32_t i = 0; i < outputs(); ++i) {
+    const Operand &o = frame.operands[operandOf(i)];
+    if (o.given)
       continue;
-    }
     ist_session::Block kept = {&session.pool, o.value.block};
     if (o.staged)
       kept = {&session.staging, o.staging};
@@ -125,9 +140,8 @@ ist_status Call::complete() {
       return outOfMemory(error, sizeof kept, "outputs");
     kept.pool->retain(kept.block);
     const ist_driver_memory &m = (*kept.pool)[kept.block];
-    uint64_t address =
-        o.staged ? reinterpret_cast<uint64_t>(m.host) : o.value.at.address;
-    out.data = reinterpret_cast<void *>(address);
+    ist_tensor &out = frame.outputs[i];
+    out.data = o.staged ? m.host : reinterpret_cast<void *>(o.value.at.address);
     out.capacity = o.staged ? m.bytes : o.value.bytes;
   }
   return IST_OK;

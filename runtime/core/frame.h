@@ -34,6 +34,7 @@ struct Operand {
   void *data;    // the caller's; null: the runtime allocates
   uint64_t room; // bytes there
   uint64_t outer, inner;
+  void *stage;      // the staging block's bytes
   uint64_t bytes;   // of an input
   Buffer value;     // of an output: what it is so far
   uint32_t block;   // of `inner`, or kNoBlock

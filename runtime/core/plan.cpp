@@ -12,29 +12,21 @@
 
 using namespace isthmus;
 
-bool isthmus::place(Interval *intervals, size_t n, uint64_t *total) {
-  Array<uint32_t> order, placed; // placed: by offset
-  if (!order.resize(n) || !placed.resize(n))
-    return false;
-  for (size_t i = 0; i < n; ++i)
-    order[i] = static_cast<uint32_t>(i);
-  // qsort_r would need a GNU extension; a heap sort is as short.
-  auto before = [&](uint32_t a, uint32_t b) {
-    const Interval &x = intervals[a], &y = intervals[b];
-    if (x.size != y.size)
-      return x.size > y.size;
-    return x.first != y.first ? x.first < y.first : a < b;
-  };
+namespace {
+
+/// Sorts in place, by `before`. qsort_r would need a GNU extension; a heap sort
+/// is as short.
+template <typename Before> void sort(uint32_t *items, size_t n, Before before) {
   auto sift = [&](size_t root, size_t end) {
     while (2 * root + 1 < end) {
       size_t child = 2 * root + 1;
-      if (child + 1 < end && before(order[child], order[child + 1]))
+      if (child + 1 < end && before(items[child], items[child + 1]))
         ++child;
-      if (!before(order[root], order[child]))
+      if (!before(items[root], items[child]))
         return;
-      uint32_t t = order[root];
-      order[root] = order[child];
-      order[child] = t;
+      uint32_t t = items[root];
+      items[root] = items[child];
+      items[child] = t;
       root = child;
     }
   };
@@ -42,14 +34,96 @@ bool isthmus::place(Interval *intervals, size_t n, uint64_t *total) {
     sift(i, n);
   for (size_t end = n; end > 1;) {
     --end;
-    uint32_t t = order[0];
-    order[0] = order[end];
-    order[end] = t;
+    uint32_t t = items[0];
+    items[0] = items[end];
+    items[end] = t;
     sift(0, end);
   }
+}
+
+/// Placed intervals by when they live: in each of the equal stretches of time
+/// that one touches, or with the long ones, which are looked at always. So the
+/// work is with those that live together, not with all.
+class Timetable {
+public:
+  [[nodiscard]] bool init(size_t n, uint32_t end) {
+    stretches = n / 8 + 1;
+    width = end / stretches + 1;
+    return heads.resize(stretches) && seen.resize(n) && entries.push({0, 0});
+  }
+  [[nodiscard]] bool add(uint32_t id, const Interval &i) {
+    uint64_t from = i.first / width, to = i.last / width;
+    if (to - from > kLong)
+      return chain(&longs, id);
+    for (uint64_t s = from; s <= to; ++s)
+      if (!chain(&heads[s], id))
+        return false;
+    return true;
+  }
+  /// Those that live at a time when `i` does, which is number `stamp` to ask.
+  [[nodiscard]] bool find(const Interval *all, const Interval &i,
+                          uint32_t stamp, Array<uint32_t> *out) {
+    out->clear();
+    auto take = [&](uint32_t entry) {
+      for (; entry; entry = entries[entry].next) {
+        uint32_t id = entries[entry].id;
+        if (seen[id] == stamp || all[id].last < i.first ||
+            i.last < all[id].first)
+          continue;
+        seen[id] = stamp;
+        if (!out->push(id))
+          return false;
+      }
+      return true;
+    };
+    for (uint64_t s = i.first / width; s <= i.last / width; ++s)
+      if (!take(heads[s]))
+        return false;
+    return take(longs);
+  }
+
+private:
+  static constexpr uint64_t kLong = 32;
+  struct Entry {
+    uint32_t id, next; // 0: none
+  };
+  bool chain(uint32_t *head, uint32_t id) {
+    if (!entries.push({id, *head}))
+      return false;
+    *head = static_cast<uint32_t>(entries.size() - 1);
+    return true;
+  }
+
+  uint64_t stretches = 1, width = 1;
+  Array<uint32_t> heads, seen;
+  Array<Entry> entries; // the first is none
+  uint32_t longs = 0;
+};
+
+} // namespace
+
+bool isthmus::place(Interval *intervals, size_t n, uint64_t *total) {
+  Array<uint32_t> order, together;
+  uint32_t end = 0;
+  if (!order.resize(n))
+    return false;
+  for (size_t i = 0; i < n; ++i) {
+    order[i] = static_cast<uint32_t>(i);
+    if (intervals[i].last > end)
+      end = intervals[i].last;
+  }
+  Timetable placed;
+  if (!placed.init(n, end))
+    return false;
+  sort(order.data(), n, [&](uint32_t a, uint32_t b) {
+    const Interval &x = intervals[a], &y = intervals[b];
+    if (x.size != y.size)
+      return x.size > y.size;
+    return x.first != y.first ? x.first < y.first : a < b;
+  });
 
   uint64_t high = 0;
-  size_t count = 0;
+  uint32_t stamp = 0;
   for (uint32_t id : order) {
     Interval &it = intervals[id];
     it.offset = 0;
@@ -57,27 +131,28 @@ bool isthmus::place(Interval *intervals, size_t n, uint64_t *total) {
       continue;
     if (it.size > INT64_MAX - 2 * kAlignment)
       return false;
+    if (!placed.find(intervals, it, ++stamp, &together))
+      return false;
+    sort(together.data(), together.size(), [&](uint32_t a, uint32_t b) {
+      return intervals[a].offset < intervals[b].offset;
+    });
     uint64_t size = alignUp(it.size, kAlignment), at = 0;
-    for (size_t j = 0; j < count; ++j) {
-      const Interval &other = intervals[placed[j]];
-      if (other.last < it.first || it.last < other.first)
-        continue;
+    for (uint32_t o : together) {
+      const Interval &other = intervals[o];
       if (other.offset >= at && other.offset - at >= size)
         break;
-      uint64_t end = other.offset + alignUp(other.size, kAlignment);
-      if (end > at)
-        at = end;
+      uint64_t behind = other.offset + alignUp(other.size, kAlignment);
+      if (behind > at)
+        at = behind;
     }
-    uint64_t end;
-    if (__builtin_add_overflow(at, size, &end) || end > INT64_MAX)
+    uint64_t top;
+    if (__builtin_add_overflow(at, size, &top) || top > INT64_MAX)
       return false;
     it.offset = at;
-    if (end > high)
-      high = end;
-    size_t j = count++;
-    for (; j > 0 && intervals[placed[j - 1]].offset > at; --j)
-      placed[j] = placed[j - 1];
-    placed[j] = id;
+    if (top > high)
+      high = top;
+    if (!placed.add(id, it))
+      return false;
   }
   *total = high;
   return true;

@@ -41,16 +41,17 @@ ist_status SessionMemory::alloc(ist_memory_kind kind, uint64_t size,
   } else if (ist_status s = account.alloc(kind, size, out, error)) {
     return s;
   }
-  bytes += out->bytes;
+  // Read by any thread.
+  __atomic_store_n(&bytes, bytes + out->bytes, __ATOMIC_RELAXED);
   if (bytes > high)
-    high = bytes;
+    __atomic_store_n(&high, bytes, __ATOMIC_RELAXED);
   return IST_OK;
 }
 
 void SessionMemory::free(ist_driver_memory *m) {
   if (!m->bytes)
     return;
-  bytes -= m->bytes;
+  __atomic_store_n(&bytes, bytes - m->bytes, __ATOMIC_RELAXED);
   if (m->handle == this) {
     allocator.deallocate(allocator.user, reinterpret_cast<void *>(m->address),
                          m->bytes);

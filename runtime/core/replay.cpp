@@ -109,8 +109,8 @@ ist_status Call::record(ist_session::Recorded &known) {
   }
   error = callers;
   known.recording = made;
-  ++session.counters.recordings;
-  session.counters.reRecords += known.ever;
+  session.bump(session.counters.recordings);
+  session.bump(session.counters.reRecords, known.ever);
   known.ever = true;
   return IST_OK;
 }
@@ -127,8 +127,8 @@ ist_status Call::replay(Recording &known) {
   if (ist_status s = known.replay(
           device, session.queue, [this] { return interrupted(); }, error))
     return s;
-  session.counters.launches += known.launches;
-  ++session.counters.replays;
+  session.bump(session.counters.launches, known.launches);
+  session.bump(session.counters.replays);
   const int64_t *dims = known.dims.data();
   for (uint32_t i = 0; i < outputs(); ++i) {
     const fb::Tensor &t = *f.outputs()->Get(i);

@@ -14,12 +14,18 @@ ist_session::Shape::~Shape() {
 
 ist_session::~ist_session() {
   if (device) {
-    settle(UINT64_MAX, nullptr);
+    if (flies)
+      async::drain(flights, true, UINT64_MAX);
+    recycle();
+    if (timeline)
+      settle(UINT64_MAX, nullptr);
     for (Shape *s : shapes)
       destroy(s);
     // After a failure it waits for what runs.
     device->queueDestroy(queue);
-    device->semaphoreDestroy(done);
+    release(timeline);
+    if (flies)
+      async::removeUser();
     for (Frame *list : {frames, late})
       while (Frame *f = list) {
         list = f->next;
@@ -104,8 +110,20 @@ ist_status ist_session::ready(ist_error *error) {
   if (!queue)
     if (ist_status s = device->queueCreate(nativeKind, native, &queue, error))
       return s;
-  if (!done)
-    return device->semaphoreCreate(&done, error);
+  if (timeline)
+    return IST_OK;
+  Timeline *t = make<Timeline>();
+  if (!t)
+    return outOfMemory(error, sizeof *t, "a queue");
+  if (ist_status s = device->semaphoreCreate(&t->semaphore, error)) {
+    destroy(t);
+    return s;
+  }
+  device->retain();
+  t->device = device;
+  t->references = 1;
+  timeline = t;
+  submitted = settled = 0;
   return IST_OK;
 }
 
@@ -146,24 +164,33 @@ void ist_session::giveFrame(Frame *f) {
 }
 
 ist_status ist_session::wait(uint64_t deadline, ist_error *error) {
-  ++counters.hostWaits;
+  bump(counters.hostWaits);
   if (device->synchronous())
     return IST_OK;
-  if (ist_status s = device->submit(queue, done, submitted + 1, error))
+  if (ist_status s =
+          device->submit(queue, timeline->semaphore, submitted + 1, error))
     return s;
   ++submitted;
-  return settle(deadline, error);
-}
-
-ist_status ist_session::settle(uint64_t deadline, ist_error *error) {
   uint64_t timeout = UINT64_MAX;
   if (deadline != UINT64_MAX) {
     uint64_t now = nowNs();
     timeout = now < deadline ? deadline - now : 0;
   }
-  if (submitted && !device->synchronous())
-    if (ist_status s = device->semaphoreWait(done, submitted, timeout, error))
-      return s;
+  if (ist_status s =
+          device->semaphoreWait(timeline->semaphore, submitted, timeout, error))
+    return s;
+  settled = submitted;
+  return IST_OK;
+}
+
+ist_status ist_session::settle(uint64_t deadline, ist_error *error) {
+  // Of a value of its own: the last one may be that of a call that failed.
+  if (settled < submitted)
+    if (ist_status s = wait(deadline, error)) {
+      if (s == IST_DEADLINE_EXCEEDED)
+        return s;
+      recover();
+    }
   while (Frame *f = late) {
     late = f->next;
     giveFrame(f);
@@ -172,19 +199,20 @@ ist_status ist_session::settle(uint64_t deadline, ist_error *error) {
 }
 
 void ist_session::recover() {
+  // The failure may be that of the work, which has ended then: the next value
+  // does not fail with it.
   ist_error ignored;
-  if (wait(UINT64_MAX, &ignored) == IST_OK)
-    return;
-  // The failure may be that of the work, which has ended then. Else only the
-  // queue's end says that it has.
-  if (device->semaphoreWait(done, submitted, UINT64_MAX, &ignored) == IST_OK &&
-      wait(UINT64_MAX, &ignored) == IST_OK)
-    return;
+  for (int i = 0; i < 2; ++i)
+    if (queue && timeline && wait(UINT64_MAX, &ignored) == IST_OK)
+      return;
+  // Else only the queue's end says that nothing runs any more.
   device->queueDestroy(queue);
   queue = nullptr;
-  device->semaphoreDestroy(done);
-  done = nullptr;
-  submitted = 0;
+  if (flies)
+    async::failIssued(flights, ignored.code, ignored.message);
+  release(timeline);
+  timeline = nullptr;
+  submitted = settled = 0;
 }
 
 void ist_session::trim() {
@@ -200,6 +228,9 @@ ist_status ist_session::growArena(uint64_t bytes, ist_error *error) {
                 "the caller's arena has %llu bytes; ist_program_memory_need "
                 "tells how many it needs",
                 ull(arena.bytes));
+  // What was given to the device still uses the old one.
+  if (ist_status s = settle(UINT64_MAX, error))
+    return s;
   for (Shape *s : shapes)
     for (Recorded &r : s->recorded)
       drop(r);
@@ -210,6 +241,8 @@ ist_status ist_session::growArena(uint64_t bytes, ist_error *error) {
 }
 
 void ist_session::drop(Recorded &r) {
+  if (r.recording)
+    settle(UINT64_MAX, nullptr); // it may be under way
   destroy(r.recording);
   r.recording = nullptr;
 }
@@ -245,6 +278,8 @@ ist_status ist_session::shape(uint32_t function, const int64_t *symbols,
   else if (!status && shapes.back() != s)
     for (Shape *&place : shapes)
       if (place == oldest) {
+        for (Recorded &r : oldest->recorded)
+          drop(r);
         destroy(oldest);
         place = s;
         break;
@@ -314,6 +349,8 @@ ist_status ist_session_create(ist_program *program,
 void ist_session_destroy(ist_session *session) { destroy(session); }
 
 void ist_session_cancel(ist_session *session) {
+  if (__atomic_load_n(&session->flies, __ATOMIC_ACQUIRE))
+    async::cancel(session->flights);
   __atomic_store_n(&session->cancelled, true, __ATOMIC_RELAXED);
 }
 
@@ -337,6 +374,8 @@ void ist_session_get_counters(const ist_session *session,
 
 ist_status ist_session_set_profiling(ist_session *session, int32_t enabled,
                                      ist_error *error) {
+  if (ist_status s = session->own(error))
+    return s;
   uint32_t n = session->profileBase(session->program->functionCount());
   session->profile.clear();
   if (enabled && !session->profile.resize(n))

@@ -3,6 +3,7 @@
 #ifndef ISTHMUS_RUNTIME_CORE_SESSION_H
 #define ISTHMUS_RUNTIME_CORE_SESSION_H
 
+#include "async.h"
 #include "frame.h"
 #include "program.h"
 #include "recording.h"
@@ -19,11 +20,28 @@ struct ist_session {
   ist_status find(const char *function, uint32_t *index,
                   ist_error *error) const;
   /// `inputs` with what is bound in the place of those without data.
-  ist_status withBound(uint32_t function, isthmus::Frame &frame,
+  ist_status withBound(uint32_t function, isthmus::Array<ist_tensor> &copies,
                        const ist_tensor **inputs, size_t inputCount,
                        ist_error *error);
   /// The last call's outputs end; those given again are allocated again.
   void releaseOutputs(ist_tensor *outputs, size_t outputCount);
+  /// Gives a flight's commands, after `points`. It owns the session.
+  ist_status fly(isthmus::Flight &flight, const ist_driver_point *points,
+                 size_t count, ist_error *error);
+  /// How a flight went whose commands have ended. Any thread.
+  ist_status observe(isthmus::Frame &frame, ist_error *error);
+  /// Before anything else with the session: no flight is to be run, and what
+  /// they held is free.
+  ist_status own(ist_error *error);
+  void recycle();
+  ist_status callAsync(const char *function, const ist_tensor *inputs,
+                       size_t inputCount, ist_tensor *outputs,
+                       size_t outputCount, const ist_call_points &points,
+                       ist_error *error);
+  ist_status callOnQueue(uint32_t function, const ist_tensor *inputs,
+                         size_t inputCount, ist_tensor *outputs,
+                         size_t outputCount, ist_error *error);
+  uint64_t deadlineFrom(uint64_t now) const;
   /// A call failed with `status`.
   void abandon(isthmus::Frame *frame, ist_status status);
   ist_status bind(const char *name, ist_tensor *tensor, ist_error *error);
@@ -73,8 +91,10 @@ struct ist_session {
   ist_program *program = nullptr;
   ist_device *device = nullptr;
   ist_driver_queue *queue = nullptr;
-  ist_driver_semaphore *done = nullptr;
-  uint64_t submitted = 0;
+  isthmus::Timeline *timeline = nullptr; // of the queue
+  uint64_t submitted = 0, settled = 0;   // on it: given, and known to be over
+  isthmus::Flights flights;
+  bool flies = false; // it has had flights
   const char *nativeKind = nullptr;
   void *native = nullptr;
   bool noRecordings = false;
@@ -104,10 +124,14 @@ struct ist_session {
   };
   isthmus::Array<Binding> bindings;
 
+  /// Read by any thread.
   struct Counters {
     uint64_t calls, replays, recordings, reRecords, hostWaits, launches;
   };
   Counters counters = {};
+  static void bump(uint64_t &counter, uint64_t by = 1) {
+    __atomic_store_n(&counter, counter + by, __ATOMIC_RELAXED);
+  }
 
   struct Profile {
     uint64_t count, nanoseconds;

@@ -27,6 +27,8 @@ ist_status ist_session::bind(const char *name, ist_tensor *tensor,
                 "lists them",
                 name);
   // What is freed below may still be written.
+  if (ist_status s = own(error))
+    return s;
   if (ist_status s = settle(UINT64_MAX, error))
     return s;
   size_t at = 0;

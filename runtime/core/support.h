@@ -60,6 +60,7 @@ public:
     count = n;
     return true;
   }
+  [[nodiscard]] bool reserve(size_t n) { return n <= room || grow(n); }
   [[nodiscard]] bool push(const T &value) {
     T copy = value; // may live in items
     if (count == room && !grow(room ? 2 * room : 8))

@@ -309,6 +309,13 @@ ist_sim_counters test::simCounters() {
   return c;
 }
 
+void test::simConfigure(const char *options) {
+  static auto *configure = reinterpret_cast<ist_sim_configure_fn>(
+      ::dlsym(::dlopen(ISTHMUS_TEST_SIM, RTLD_NOW), IST_SIM_CONFIGURE));
+  ist_error error = {};
+  EXPECT_EQ(configure(options, &error), IST_OK) << error.message;
+}
+
 Program test::load(const std::string &bytes, ist_device *on) {
   ist_program *p = nullptr;
   ist_error error = {};

@@ -100,6 +100,7 @@ Session session(const Program &program,
 ist_session_counters counters(const Session &s);
 /// What the simulated device has seen.
 ist_sim_counters simCounters();
+void simConfigure(const char *options);
 
 template <typename T> ist_dtype dtypeOf();
 template <> inline ist_dtype dtypeOf<float>() { return IST_F32; }

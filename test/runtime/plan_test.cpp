@@ -2,6 +2,7 @@
 //-------------------------------------------===//
 #include "plan.h"
 
+#include <chrono>
 #include <gtest/gtest.h>
 #include <random>
 
@@ -45,6 +46,25 @@ TEST(Place, LiveIntervalsNeverOverlap) {
       ASSERT_LE(alive, total);
     }
   }
+}
+
+/// A chain of a model's length: the work must not grow with its square.
+TEST(Place, ManyShortLives) {
+  std::mt19937 random(2);
+  constexpr uint32_t n = 60000;
+  std::vector<Interval> v(n);
+  for (uint32_t i = 0; i < n; ++i)
+    v[i] = {64 + random() % 100000, i, i + static_cast<uint32_t>(random() % 4),
+            0};
+  // Some live for long.
+  for (uint32_t i = 0; i < 20; ++i)
+    v[random() % n] = {1000, 0, n, 0};
+  uint64_t total = 0;
+  auto begin = std::chrono::steady_clock::now();
+  ASSERT_TRUE(place(v.data(), n, &total));
+  std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  EXPECT_LT(took.count(), 2.0);
+  EXPECT_LT(total, 1000000u);
 }
 
 TEST(Place, ReusesMemory) {
