@@ -322,6 +322,35 @@ public:
   }
 };
 
+/// A number that only rises, which asynchronous calls wait for and raise.
+class Semaphore : public Handle<ist_semaphore, ist_semaphore_release> {
+public:
+  using Handle::Handle;
+
+  static Result<Semaphore> create(uint64_t value = 0) {
+    ist_semaphore *s = nullptr;
+    ist_error error;
+    if (ist_semaphore_create(value, &s, &error))
+      return Status(error);
+    return Semaphore(s);
+  }
+  uint64_t value() const { return ist_semaphore_value(get()); }
+  ist_point at(uint64_t value) const { return {get(), value}; }
+  Status signal(uint64_t value) const {
+    ist_error error;
+    if (ist_semaphore_signal(get(), value, &error))
+      return Status(error);
+    return {};
+  }
+  /// The failure of the call that was to signal it, if it failed.
+  Status wait(uint64_t value, uint64_t timeoutNs = UINT64_MAX) const {
+    ist_error error;
+    if (ist_semaphore_wait(get(), value, timeoutNs, &error))
+      return Status(error);
+    return {};
+  }
+};
+
 class Session : public Handle<ist_session, ist_session_destroy> {
 public:
   using Handle::Handle;
@@ -345,6 +374,23 @@ public:
     ist_error error;
     if (ist_call(get(), function, inputs, inputCount, outputs, outputCount,
                  &error))
+      return Status(error);
+    return {};
+  }
+  /// Returns once the call is under way. Inputs and outputs stay where they are
+  /// until a signal is reached; the points are copied.
+  Status callAsync(const char *function, const std::vector<ist_tensor> &inputs,
+                   std::vector<ist_tensor> &outputs,
+                   const std::vector<ist_point> &waits,
+                   const std::vector<ist_point> &signals) const {
+    ist_call_points points = IST_CALL_POINTS_INIT;
+    points.waits = waits.data();
+    points.wait_count = waits.size();
+    points.signals = signals.data();
+    points.signal_count = signals.size();
+    ist_error error;
+    if (ist_call_async(get(), function, inputs.data(), inputs.size(),
+                       outputs.data(), outputs.size(), &points, &error))
       return Status(error);
     return {};
   }

@@ -93,6 +93,25 @@ TEST(Hpp, FailuresAreResults) {
   EXPECT_TRUE(s.call("main", {tensor(x, {1})}, outputs));
 }
 
+TEST(Hpp, Asynchronous) {
+  std::string bytes = addScale();
+  Program p = test::load(bytes);
+  Session s = test::session(p);
+  Result<Semaphore> go = Semaphore::create(), done = Semaphore::create(4);
+  ASSERT_TRUE(go && done);
+  EXPECT_EQ(done->value(), 4u);
+  float x[2] = {0, 0}, y[2];
+  std::vector<ist_tensor> inputs = {tensor(x, {2})}, outputs = {tensor(y, {2})};
+  ASSERT_TRUE(s.callAsync("main", inputs, outputs, {go->at(1)}, {done->at(5)}));
+  EXPECT_EQ(done->wait(5, 1000).code(), IST_DEADLINE_EXCEEDED);
+  x[1] = 1; // it has not begun
+  ASSERT_TRUE(go->signal(1));
+  ASSERT_TRUE(done->wait(5));
+  EXPECT_EQ(y[0], 6);
+  EXPECT_EQ(y[1], 9);
+  EXPECT_EQ(go->signal(1).code(), IST_INVALID_ARGUMENT);
+}
+
 TEST(Hpp, ExceptionsForThoseWhoAsk) {
   Device d = Device::open("cpu").orThrow();
   EXPECT_TRUE(d);
