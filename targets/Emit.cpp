@@ -35,7 +35,8 @@ static void initializeLLVM() {
 }
 
 std::unique_ptr<llvm::TargetMachine>
-isthmus::makeMachine(const TargetInfo &info, std::string &error) {
+isthmus::makeMachine(const TargetInfo &info, std::string &error,
+                     llvm::CodeGenOptLevel level) {
   initializeLLVM();
   llvm::Triple triple(info.triple);
   const llvm::Target *target =
@@ -46,7 +47,7 @@ isthmus::makeMachine(const TargetInfo &info, std::string &error) {
   options.AllowFPOpFusion = llvm::FPOpFusion::Standard;
   return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
       triple, info.cpu, info.features, options, llvm::Reloc::PIC_,
-      llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default));
+      llvm::CodeModel::Small, level));
 }
 
 std::unique_ptr<llvm::Module>

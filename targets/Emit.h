@@ -29,8 +29,9 @@ chipOf(llvm::StringRef name,
 }
 
 /// LLVM's machine for `info`; null with `error` set.
-std::unique_ptr<llvm::TargetMachine> makeMachine(const TargetInfo &info,
-                                                 std::string &error);
+std::unique_ptr<llvm::TargetMachine>
+makeMachine(const TargetInfo &info, std::string &error,
+            llvm::CodeGenOptLevel level = llvm::CodeGenOptLevel::Default);
 
 /// The LLVM module of an MLIR module in the LLVM dialect, laid out as `machine`
 /// lays data out; null after a diagnostic.

@@ -9,6 +9,9 @@
 
 #include "llvm/Bitcode/BitcodeReader.h"
 #include "llvm/Bitcode/BitcodeWriter.h"
+#include "llvm/IR/IRBuilder.h"
+#include "llvm/IR/InstIterator.h"
+#include "llvm/IR/Instructions.h"
 #include "llvm/Linker/Linker.h"
 #include "llvm/Support/Endian.h"
 
@@ -79,9 +82,61 @@ static std::vector<std::string> list() {
   return names;
 }
 
+/// LLVM's SPIR-V backend takes an integer of 2 bits for one of 8. They come
+/// from remainders by powers of two, as a truncation and an extension: a mask.
+static void maskOddIntegers(llvm::Module &code) {
+  auto isOdd = [](llvm::Type *type) {
+    unsigned bits = type->isIntegerTy() ? type->getIntegerBitWidth() : 8;
+    return bits != 1 && bits != 8 && bits != 16 && bits != 32 && bits != 64;
+  };
+  llvm::SmallVector<llvm::TruncInst *> cuts;
+  for (llvm::Function &f : code)
+    for (llvm::Instruction &i : llvm::instructions(f))
+      if (auto *cut = llvm::dyn_cast<llvm::TruncInst>(&i))
+        if (isOdd(cut->getType()))
+          cuts.push_back(cut);
+  for (llvm::TruncInst *cut : cuts) {
+    llvm::IRBuilder<> b(cut);
+    llvm::Value *from = cut->getOperand(0), *masked = nullptr;
+    for (llvm::User *user : llvm::make_early_inc_range(cut->users())) {
+      auto *wide = llvm::dyn_cast<llvm::ZExtInst>(user);
+      if (!wide)
+        continue;
+      if (!masked)
+        masked = b.CreateAnd(from, llvm::APInt::getLowBitsSet(
+                                       from->getType()->getIntegerBitWidth(),
+                                       cut->getType()->getIntegerBitWidth()));
+      llvm::IRBuilder<> at(wide);
+      wide->replaceAllUsesWith(at.CreateZExtOrTrunc(masked, wide->getType()));
+      wide->eraseFromParent();
+    }
+    if (cut->use_empty())
+      cut->eraseFromParent();
+  }
+}
+
+/// An instruction on integers that SPIR-V does not have, or null.
+static const llvm::Instruction *findOddInteger(const llvm::Module &code) {
+  for (const llvm::Function &f : code)
+    for (const llvm::Instruction &i : llvm::instructions(f))
+      if (i.getType()->isIntegerTy())
+        switch (i.getType()->getIntegerBitWidth()) {
+        case 1:
+        case 8:
+        case 16:
+        case 32:
+        case 64:
+          break;
+        default:
+          return &i;
+        }
+  return nullptr;
+}
+
 /// The kernel as LLVM bitcode: SPIR-V modules have no linker of LLVM's.
 static mlir::FailureOr<KernelObject> compile(mlir::ModuleOp module,
                                              const TargetInfo &info) {
+  mlir::Location loc = module.getLoc();
   KernelObject object;
   std::string error;
   llvm::LLVMContext context;
@@ -91,6 +146,12 @@ static mlir::FailureOr<KernelObject> compile(mlir::ModuleOp module,
   auto code = makeLanesModule(module, info, facts, *machine, context, object);
   if (failed(code))
     return mlir::failure();
+  maskOddIntegers(**code);
+  if (const llvm::Instruction *odd = findOddInteger(**code))
+    return mlir::emitError(loc, "kernel '")
+           << object.name << "' has an integer of "
+           << odd->getType()->getIntegerBitWidth()
+           << " bits, which SPIR-V has not; report this";
   llvm::raw_svector_ostream stream(object.bytes);
   llvm::WriteBitcodeToFile(**code, stream);
   return object;
@@ -99,7 +160,10 @@ static mlir::FailureOr<KernelObject> compile(mlir::ModuleOp module,
 static mlir::FailureOr<llvm::SmallVector<char, 0>>
 link(llvm::ArrayRef<KernelObject> objects, const TargetInfo &info,
      std::string &error) {
-  std::unique_ptr<llvm::TargetMachine> machine = makeMachine(info, error);
+  std::unique_ptr<llvm::TargetMachine> machine = makeMachine(
+      // The device's compiler optimizes again; LLVM's loop strength reduction
+      // would make integers of odd widths once more.
+      info, error, llvm::CodeGenOptLevel::None);
   if (!machine)
     return mlir::failure();
   llvm::LLVMContext context;
