@@ -146,13 +146,24 @@ void finishIssued(Flight *f, ist_status status, ist_error *error) {
   finish(f, status, status ? error->message : "");
 }
 
-/// The first of the issued flights that `f` waits for, and those for others.
+/// The first flight of the session that is issued, if it comes before `f`.
+Flight *issuedEarlier(const Flight &f) {
+  for (Flight *g = f.session->flights.first; g && g != &f; g = g->nextOfSession)
+    if (g->state == Flight::State::Issued)
+      return g;
+  return nullptr;
+}
+
+/// The first of the issued flights that `f` waits for, and those for others. On
+/// its session they end in order: results of the later stay.
 Flight *deepest(Flight *f) {
   for (Flight *below = f; below; f = below) {
     below = nullptr;
     for (const ist_point &p : f->waits)
       if (Flight *g = issuedBefore(p))
         below = g == f ? below : g;
+    if (Flight *g = issuedEarlier(*f))
+      below = g;
     if (!below)
       break;
   }
@@ -191,6 +202,20 @@ bool look(Flight *f, uint64_t timeoutNs) {
 
 enum class Wait { Over, OnDevice, Looking, Unknown };
 
+/// Will `g` copy results to where `f` reads its inputs on the host?
+bool feeds(const Flight &g, const Flight &f) {
+  for (const ist_tensor &from : g.results)
+    for (const ist_tensor &to : f.inputs) {
+      auto a = reinterpret_cast<uint64_t>(from.data),
+           b = reinterpret_cast<uint64_t>(to.data);
+      if (a && b && from.memory == IST_MEMORY_HOST &&
+          to.memory == IST_MEMORY_HOST && a < b + to.capacity &&
+          b < a + from.capacity)
+        return true;
+    }
+  return false;
+}
+
 /// What is to be waited for before `f` can go on; the worst of its waits. With
 /// Looking, `at` is an issued flight to be looked at.
 Wait examine(const Flight &f, Flight **at) {
@@ -214,6 +239,13 @@ Wait examine(const Flight &f, Flight **at) {
     if (!promised || worst == Wait::Unknown)
       return Wait::Unknown;
   }
+  if (f.hostInputs)
+    for (Flight *g = f.session->flights.first; g && g != &f;
+         g = g->nextOfSession)
+      if (g->state == Flight::State::Issued && feeds(*g, f)) {
+        worst = Wait::Looking;
+        *at = g;
+      }
   return worst;
 }
 
@@ -316,9 +348,13 @@ ist_status ensureThread(ist_error *error) {
     sleep(UINT64_MAX);
   if (running)
     return IST_OK;
-  // Signals are the application's business.
+  // Signals are the application's business, but those of a kernel that crashes
+  // come to the thread that runs it.
   sigset_t all, old;
   sigfillset(&all);
+  const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT};
+  for (int own : faults)
+    sigdelset(&all, own);
   ::pthread_sigmask(SIG_SETMASK, &all, &old);
   int code = ::pthread_create(&thread, nullptr, threadMain, nullptr);
   ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
