@@ -230,6 +230,7 @@ const std::vector<Test> &semaphoreTests();
 const std::vector<Test> &extensionTests();
 /// Level 4, through libisthmus.
 const std::vector<Test> &runtimeTests();
+const std::vector<Test> &asyncTests();
 
 } // namespace isthmus::cts
 
