@@ -1,8 +1,10 @@
 //===- async.cpp - semaphores, and calls that nobody waits for ------------===//
 #include "async.h"
 #include "session.h"
+#include "trace.h"
 
 #include <csignal>
+#include <cstdio>
 #include <ctime>
 
 using namespace isthmus;
@@ -562,8 +564,8 @@ ist_status ist_semaphore_signal(ist_semaphore *semaphore, uint64_t value,
   return IST_OK;
 }
 
-ist_status ist_semaphore_wait(ist_semaphore *semaphore, uint64_t value,
-                              uint64_t timeoutNs, ist_error *error) {
+static ist_status waitFor(ist_semaphore *semaphore, uint64_t value,
+                          uint64_t timeoutNs, ist_error *error) {
   if (!semaphore)
     return fail(error, IST_INVALID_ARGUMENT,
                 "ist_semaphore_wait: no semaphore");
@@ -593,5 +595,18 @@ ist_status ist_semaphore_wait(ist_semaphore *semaphore, uint64_t value,
     else
       sleep(deadline);
   }
+}
+
+ist_status ist_semaphore_wait(ist_semaphore *semaphore, uint64_t value,
+                              uint64_t timeoutNs, ist_error *error) {
+  uint64_t begin = tracing() ? nowNs() : 0;
+  ist_status s = waitFor(semaphore, value, timeoutNs, error);
+  if (begin) {
+    char detail[64];
+    std::snprintf(detail, sizeof detail, "value %llu = %s",
+                  static_cast<unsigned long long>(value), ist_status_name(s));
+    traceSpan("wait", "ist_semaphore_wait", begin, nullptr, detail, nullptr);
+  }
+  return s;
 }
 }

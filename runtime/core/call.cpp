@@ -222,8 +222,13 @@ ist_status ist_call_async(ist_session *session, const char *function,
   Busy busy(session);
   if (ist_status s = busy.check(error))
     return s;
-  return session->callAsync(function, inputs, inputCount, outputs, outputCount,
-                            known, error);
+  uint64_t begin = tracing() ? nowNs() : 0;
+  ist_status s = session->callAsync(function, inputs, inputCount, outputs,
+                                    outputCount, known, error);
+  if (begin)
+    traceSpan("call", function, begin, nullptr,
+              s ? ist_status_name(s) : "begun", nullptr);
+  return s;
 }
 
 ist_status ist_session_prepare(ist_session *session, const char *function,

@@ -119,6 +119,13 @@ class Tools(unittest.TestCase):
             with open(trace) as f:
                 names = [e["name"] for e in json.load(f) if e.get("cat") == "launch"]
             self.assertEqual(names, ["add_f32", "scale_f32"] * 5)
+        example = os.path.join(BIN, "example-async")
+        if os.path.exists(example):
+            subprocess.run([example, self.model], env=dict(os.environ, ISTHMUS_TRACE=trace), capture_output=True, check=True)
+            with open(trace) as f:
+                events = [e for e in json.load(f) if e["ph"] == "X"]
+            self.assertEqual([e["args"]["detail"] for e in events if e["cat"] == "call"], ["begun"] * 2)
+            self.assertEqual([e["args"]["detail"] for e in events if e["cat"] == "wait"], ["value 1 = OK", "value 2 = OK"])
         os.environ["ISTHMUS_TRACE"] = "/nowhere/trace.json"
         try:
             p = subprocess.run([os.path.join(BIN, "ist-run"), self.model, "--random"], capture_output=True, text=True)
