@@ -361,10 +361,16 @@ void ist_session_set_timeout(ist_session *session, uint64_t nanoseconds) {
 void ist_session_get_counters(const ist_session *session,
                               ist_session_counters *out) {
   const ist_session::Counters &c = session->counters;
+  // The runtime's thread may be in the session.
+  auto get = [](const uint64_t &v) {
+    return __atomic_load_n(&v, __ATOMIC_RELAXED);
+  };
   ist_session_counters all = {
-      out->struct_size,    c.calls,     c.replays,  c.recordings,
-      c.reRecords,         c.hostWaits, c.launches, session->memory.bytes,
-      session->memory.high};
+      out->struct_size,         get(c.calls),
+      get(c.replays),           get(c.recordings),
+      get(c.reRecords),         get(c.hostWaits),
+      get(c.launches),          get(session->memory.bytes),
+      get(session->memory.high)};
   // A later header's members are zero here.
   size_t n = out->struct_size, mine = sizeof all;
   if (n > mine)
