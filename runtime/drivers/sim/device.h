@@ -41,6 +41,7 @@ struct ist_driver_device {
 
   /// What every function does first. `function` is its name in the table.
   ist_status enter(const char *function, ist_error *error);
+  /// With the lock. A lost device touches no memory: what runs ends first.
   void lose();
   /// With the lock. The error of everything after a loss.
   ist_status lostError(ist_error *error) const;
@@ -71,7 +72,8 @@ struct ist_driver_device {
 
   mutable pthread_mutex_t lock;
   pthread_cond_t changed; // a semaphore, a queue, or the device's loss
-  bool lost = false;
+  bool losing = false, lost = false;
+  uint32_t running = 0; // commands
 
   isthmus::Array<isthmus::sim::Block *> blocks; // by address
   uint64_t nextAddress = 0, used = 0;

@@ -30,25 +30,28 @@ void ist_driver_queue::work() {
       return;
     Command *c = first;
     // What was not submitted is dropped at the end.
-    bool drop = d.lost || failure.code || (stopping && !c->submitted);
+    bool drop = d.losing || failure.code || (stopping && !c->submitted);
     if (c->kind == Kind::submit) {
       for (const ist_driver_point &p : c->waits) {
-        while (p.semaphore->value < p.value && !d.lost)
+        while (p.semaphore->value < p.value && !d.losing)
           ::pthread_cond_wait(&d.changed, &d.lock);
         const ist_error *f = p.semaphore->failureOf(p.value);
         if (f && !failure.code)
           failure = *f;
       }
-      if (!d.lost)
+      if (!d.losing)
         for (const ist_driver_point &p : c->signals)
           p.semaphore->raise(p.value, failure);
       if (!c->signals.empty())
         failure = {};
     } else if (!drop) {
       ist_error error = {};
+      ++d.running;
       ::pthread_mutex_unlock(&d.lock);
       ist_status s = c->run(&error);
       ::pthread_mutex_lock(&d.lock);
+      --d.running;
+      ::pthread_cond_broadcast(&d.changed);
       if (s) {
         failure = error;
         if (s == IST_DEVICE_LOST)

@@ -65,6 +65,10 @@ ist_status ist_driver_device::lostError(ist_error *error) const {
 }
 
 void ist_driver_device::lose() {
+  losing = true;
+  ::pthread_cond_broadcast(&changed);
+  while (running)
+    ::pthread_cond_wait(&changed, &lock);
   lost = true;
   sim::lose(index);
   ::pthread_cond_broadcast(&changed);
