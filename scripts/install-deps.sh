@@ -35,6 +35,8 @@ if [ ${#missing[@]} -gt 0 ]; then
   log=$(mktemp)
   say "apt: installing ${missing[*]}"
   quiet "$log" as_root apt-get update
+  apt-cache show "clang-$v" >/dev/null 2>&1 ||
+    die "no package clang-$v: Debian 12 has it among its security updates; enable bookworm-security in /etc/apt and run this again"
   quiet "$log" as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
   rm -f "$log"
 fi
