@@ -69,8 +69,27 @@ kernel::mergeOperand(TileBuilder &tb, Value memref, AffineMap map,
     reassociation.push_back({int64_t(i)});
     exprs.push_back(results[i].replaceDims(replace));
   }
-  if (exprs.size() < results.size())
-    memref =
-        memref::CollapseShapeOp::create(tb.b, tb.loc, memref, reassociation);
+  if (exprs.size() < results.size()) {
+    // Joined with a dynamic dim, even a dim of size 0 is dynamic.
+    auto type = cast<MemRefType>(memref.getType());
+    SmallVector<int64_t> shape;
+    for (const ReassociationIndices &dims : reassociation) {
+      int64_t size = 1;
+      for (int64_t d : dims)
+        size = size == ShapedType::kDynamic || type.isDynamicDim(d)
+                   ? ShapedType::kDynamic
+                   : size * type.getDimSize(d);
+      shape.push_back(size);
+    }
+    if (type.getLayout().isIdentity())
+      memref = memref::CollapseShapeOp::create(
+          tb.b, tb.loc,
+          MemRefType::get(shape, type.getElementType(), AffineMap(),
+                          type.getMemorySpace()),
+          memref, reassociation);
+    else
+      memref =
+          memref::CollapseShapeOp::create(tb.b, tb.loc, memref, reassociation);
+  }
   return {memref, AffineMap::get(runs.size(), 0, exprs, tb.b.getContext())};
 }
