@@ -134,8 +134,10 @@ ImportValue *isthmus::sliceAlong(NodeContext &c, ImportValue &x, int64_t axis,
     return &x;
   Sizes sizes = x.sizes;
   sizes[axis] = length;
-  if (axis == 0) {
-    // Rows are a part of the memory as it is.
+  auto isEmpty = [](OpFoldResult size) { return IndexMath::known(size) == 0; };
+  if (axis == 0 && llvm::none_of(sizes, isEmpty)) {
+    // Rows are a part of the memory as it is. (An extract_slice cannot begin at
+    // the end, and so not in a dim of size 0.)
     Sizes offsets(x.rank(), c.idx.constant(0)),
         strides(x.rank(), c.idx.constant(1));
     offsets[0] = start;

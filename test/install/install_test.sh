@@ -5,17 +5,17 @@ set -e
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-cmake --install "$1" --prefix "$work/root" >/dev/null
-cmake -G Ninja -S "$here" -B "$work/build" -DCMAKE_PREFIX_PATH="$work/root" >/dev/null
+cmake --install "$1" --prefix "$work/prefix" >/dev/null
+cmake -G Ninja -S "$here" -B "$work/build" -DCMAKE_PREFIX_PATH="$work/prefix" >/dev/null
 cmake --build "$work/build" >/dev/null
 "$work/build/user"
-python3 - "$work/root" <<'EOF2'
+python3 - "$work/prefix" <<'EOF2'
 import glob, sys
 found = glob.glob(sys.argv[1] + "/lib*/**/python/isthmus/__init__.py", recursive=True)
 assert found, "the Python package is not installed"
 EOF2
 for tool in ist-run ist-info ist-bench; do
-  "$work/root/bin/$tool" --help >/dev/null
+  "$work/prefix/bin/$tool" --help >/dev/null
 done
-"$work/root/bin/ist-cts" --device=cpu --level=1
-"$work/root/bin/ist-cts" --plugin="$work/root/lib/isthmus/libisthmus-driver-sim.so" --device=sim --level=3
+"$work/prefix/bin/ist-cts" --device=cpu --level=1
+"$work/prefix/bin/ist-cts" --plugin="$work/prefix/lib/isthmus/libisthmus-driver-sim.so" --device=sim --level=3
