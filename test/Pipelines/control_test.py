@@ -221,6 +221,16 @@ def swap():
             [{"m": np.int64(m), "x": np.arange(4, dtype=np.float32), "y": -np.arange(4, dtype=np.float32)} for m in (0, 1, 2, 5)])
 
 
+def empty_rows():
+    """Rows of a tensor without elements, and an empty part at a dim's end."""
+    nodes = [node("SplitToSequence", ["x"], ["s"], axis=0), node("ConcatFromSequence", ["s"], ["z"], axis=0),
+             node("SplitToSequence", ["y", "parts"], ["t"], axis=0), node("SequenceAt", ["t", "last"], ["e"]),
+             node("ReduceSum", ["e"], ["sum"], keepdims=0)]
+    return (graph("empty_rows", nodes, [info("x", F, [2, 0, 4]), info("y", F, [3, 2])], [info("z", F, [2, 0, 4]), info("sum", F, [])],
+                  [const("parts", np.array([3, 0], np.int64)), const("last", np.int64(1))]),
+            [{"x": np.zeros((2, 0, 4), np.float32), "y": np.ones((3, 2), np.float32)}])
+
+
 def run(istc, work, make):
     import onnxruntime
 
@@ -264,7 +274,7 @@ def run(istc, work, make):
 
 
 def main():
-    tests = [if_both, while_loop, counted, early_exit, growing, fibonacci, counted_fibonacci, nested, many_regions, nonzero, data_rows, scan_symbolic, invariants, swap]
+    tests = [if_both, while_loop, counted, early_exit, growing, fibonacci, counted_fibonacci, nested, many_regions, nonzero, data_rows, scan_symbolic, invariants, swap, empty_rows]
     if len(sys.argv) > 1:
         tests = [t for t in tests if t.__name__ in sys.argv[1:]]
     with tempfile.TemporaryDirectory() as work:
