@@ -446,7 +446,9 @@ typedef struct ist_session_options {
 IST_API ist_status ist_session_create(ist_program *program,
                                       const ist_session_options *options,
                                       ist_session **out, ist_error *error);
-/* Waits for the calls that are under way, parked ones as well, and frees the
+/* Waits for the calls that are under way, and for those that will begin when
+   other calls have ended; ABORTED ends those that wait, or come after one that
+   waits, for a value which nobody has given to a call or signalled. Frees the
    outputs that the runtime allocated. */
 IST_API void ist_session_destroy(ist_session *session);
 
@@ -558,8 +560,9 @@ typedef struct ist_call_points {
    somebody does. Calls on one session run one after another, in order. A wait
    on a failed point fails the call with that point's error.
 
-   Errors in the arguments are returned, and signal nothing; all later ones fail
-   the signals. A function whose `host_waits` is not 0 is run by a thread of the
+   Errors in the arguments are returned, and signal nothing; so is
+   RESOURCE_EXHAUSTED when 4096 calls of the session are under way. All later
+   ones fail the signals. A function whose `host_waits` is not 0 is run by a thread of the
    runtime's; on a caller's own queue it is waited for, or UNAVAILABLE while
    that queue is being captured. */
 IST_API ist_status ist_call_async(ist_session *session, const char *function,

@@ -1,35 +1,14 @@
-//===- async.cpp - semaphores, and calls that nobody waits for ------------===//
-#include "async.h"
+//===- async.cpp - calls that nobody waits for ----------------------------===//
+#include "semaphore.h"
 #include "session.h"
-#include "trace.h"
 
 #include <csignal>
-#include <cstdio>
 #include <ctime>
 
 using namespace isthmus;
-
-struct ist_semaphore {
-  uint64_t value;    // reached
-  uint64_t promised; // the largest that was signalled or given to a flight
-  int references;    // flights, and the user
-  struct Failed {
-    uint64_t value;
-    ist_status status;
-    char *message; // may be null
-  };
-  Array<Failed> failed;
-  struct Pending {
-    uint64_t value;
-    Flight *flight;
-  };
-  Array<Pending> pending;
-};
+using namespace isthmus::async;
 
 namespace {
-
-/// How long a thread that helps looks at one flight before it looks around.
-constexpr uint64_t kSliceNs = 1000 * 1000;
 
 // All below is the lock's.
 pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -38,74 +17,6 @@ Flight *first = nullptr, *last = nullptr;
 uint32_t users = 0;
 bool running = false, stopping = false; // the thread
 pthread_t thread;
-
-void signalAll() { ::pthread_cond_broadcast(&changed); }
-
-/// Until something changed, or `deadline`.
-void sleep(uint64_t deadline) {
-  if (deadline == UINT64_MAX) {
-    ::pthread_cond_wait(&changed, &mutex);
-    return;
-  }
-  timespec t = {static_cast<time_t>(deadline / 1000000000),
-                static_cast<long>(deadline % 1000000000)};
-  ::pthread_cond_clockwait(&changed, &mutex, CLOCK_MONOTONIC, &t);
-}
-
-void releaseSemaphore(ist_semaphore *s) {
-  if (--s->references)
-    return;
-  for (ist_semaphore::Failed &f : s->failed)
-    std::free(f.message);
-  destroy(s);
-}
-
-const ist_semaphore::Failed *failure(const ist_point &p) {
-  for (const ist_semaphore::Failed &f : p.semaphore->failed)
-    if (f.value == p.value)
-      return &f;
-  return nullptr;
-}
-
-/// Calls `visit` with each flight that stands before the point: those that were
-/// given it or less, and if none of them raises the semaphore so far the one
-/// with the least beyond. `visit` says whether to go on. False: nobody was
-/// given such a value.
-template <typename Visit> bool eachBefore(const ist_point &p, Visit visit) {
-  const ist_semaphore::Pending *beyond = nullptr;
-  uint64_t reaches = p.semaphore->value;
-  for (const ist_semaphore::Pending &x : p.semaphore->pending) {
-    if (x.value <= p.value) {
-      if (x.value > reaches)
-        reaches = x.value;
-      if (!visit(x.flight))
-        return true;
-    } else if (!beyond || x.value < beyond->value) {
-      beyond = &x;
-    }
-  }
-  if (reaches >= p.value)
-    return true;
-  if (beyond)
-    visit(beyond->flight);
-  return beyond;
-}
-
-bool isReached(const ist_point &p) {
-  bool before = false;
-  return eachBefore(p, [&](Flight *) { return !(before = true); }) && !before;
-}
-
-/// An issued flight before the point, or null.
-Flight *issuedBefore(const ist_point &p) {
-  Flight *found = nullptr;
-  eachBefore(p, [&](Flight *f) {
-    if (f->state == Flight::State::Issued)
-      found = f;
-    return !found;
-  });
-  return found;
-}
 
 void finish(Flight *f, ist_status status, const char *message) {
   for (const ist_point &p : f->signals) {
@@ -123,9 +34,9 @@ void finish(Flight *f, ist_status status, const char *message) {
       s.value = p.value;
   }
   for (const ist_point &p : f->waits)
-    releaseSemaphore(p.semaphore);
+    async::release(p.semaphore);
   for (const ist_point &p : f->signals)
-    releaseSemaphore(p.semaphore);
+    async::release(p.semaphore);
   for (Timeline *t : f->kept)
     release(t);
   f->kept.clear();
@@ -175,31 +86,6 @@ Flight *deepest(Flight *f) {
 ist_status waitOnDevice(const Flight &f, uint64_t timeoutNs, ist_error *error) {
   return f.timeline->device->semaphoreWait(f.timeline->semaphore, f.value,
                                            timeoutNs, error);
-}
-
-/// Looks at an issued flight for so long; true when it is done. Leaves the lock
-/// meanwhile.
-bool look(Flight *f, uint64_t timeoutNs) {
-  ist_error error;
-  ++f->helpers;
-  ::pthread_mutex_unlock(&mutex);
-  ist_status s = waitOnDevice(*f, timeoutNs, &error);
-  ::pthread_mutex_lock(&mutex);
-  --f->helpers;
-  if (f->state == Flight::State::Done) {
-    signalAll(); // whoever waits for the last helper
-    return true;
-  }
-  if (s == IST_DEADLINE_EXCEEDED)
-    return false;
-  // Those that its commands waited for have ended; how is asked first, because
-  // their failures are its own.
-  for (Flight *g; (g = deepest(f)) != f;) {
-    ist_error its;
-    finishIssued(g, waitOnDevice(*g, UINT64_MAX, &its), &its);
-  }
-  finishIssued(f, s, &error);
-  return true;
 }
 
 enum class Wait { Over, OnDevice, Looking, Unknown };
@@ -259,7 +145,11 @@ ist_status refusal(const Flight &f, ist_error *error) {
       return fail(error, cause->status, "a wait of the call of '%s' failed: %s",
                   name, cause->message ? cause->message : "");
   if (f.cancelled)
-    return fail(error, IST_ABORTED, "the call of '%s' was cancelled", name);
+    return fail(error, IST_ABORTED,
+                f.stuck ? "the session of a call of '%s' ended while nobody "
+                          "was to signal what the call waited for"
+                        : "the call of '%s' was cancelled",
+                name);
   if (f.deadline != UINT64_MAX && nowNs() >= f.deadline)
     return fail(error, IST_DEADLINE_EXCEEDED,
                 "the call of '%s' did not begin within %llu ns; set a longer "
@@ -308,6 +198,20 @@ bool isNext(const Flight &f) {
     if (g->state == Flight::State::Parked || g->state == Flight::State::Running)
       return false;
   return true;
+}
+
+/// Is there something before `f` that nobody will do, as far as is known?
+bool isStuck(const Flight &f) {
+  for (const Flight *g = f.session->flights.first; g != &f;
+       g = g->nextOfSession)
+    if (g->stuck)
+      return true;
+  for (const ist_point &p : f.waits) {
+    bool stuck = false;
+    if (!eachBefore(p, [&](Flight *g) { return !(stuck = g->stuck); }) || stuck)
+      return !failure(p);
+  }
+  return false;
 }
 
 void *threadMain(void *) {
@@ -378,6 +282,41 @@ void isthmus::release(Timeline *t) {
   destroy(t);
 }
 
+void async::signalAll() { ::pthread_cond_broadcast(&changed); }
+
+void async::sleep(uint64_t deadline) {
+  if (deadline == UINT64_MAX) {
+    ::pthread_cond_wait(&changed, &mutex);
+    return;
+  }
+  timespec t = {static_cast<time_t>(deadline / 1000000000),
+                static_cast<long>(deadline % 1000000000)};
+  ::pthread_cond_clockwait(&changed, &mutex, CLOCK_MONOTONIC, &t);
+}
+
+bool async::look(Flight *f, uint64_t timeoutNs) {
+  ist_error error;
+  ++f->helpers;
+  ::pthread_mutex_unlock(&mutex);
+  ist_status s = waitOnDevice(*f, timeoutNs, &error);
+  ::pthread_mutex_lock(&mutex);
+  --f->helpers;
+  if (f->state == Flight::State::Done) {
+    signalAll(); // whoever waits for the last helper
+    return true;
+  }
+  if (s == IST_DEADLINE_EXCEEDED)
+    return false;
+  // Those that its commands waited for have ended; how is asked first, because
+  // their failures are its own.
+  for (Flight *g; (g = deepest(f)) != f;) {
+    ist_error its;
+    finishIssued(g, waitOnDevice(*g, UINT64_MAX, &its), &its);
+  }
+  finishIssued(f, s, &error);
+  return true;
+}
+
 async::Lock::Lock() { ::pthread_mutex_lock(&mutex); }
 async::Lock::~Lock() { ::pthread_mutex_unlock(&mutex); }
 
@@ -405,6 +344,11 @@ void async::removeUser() {
 
 ist_status async::start(Flight *f, ist_error *error) {
   Lock l;
+  if (f->session->flights.waiting + f->session->flights.issued >= kMostFlights)
+    return fail(error, IST_RESOURCE_EXHAUSTED,
+                "%u calls of the session are under way, which is the most; "
+                "wait for one",
+                kMostFlights);
   for (size_t i = 0; i < f->signals.size(); ++i) {
     const ist_point &p = f->signals[i];
     uint64_t above = p.semaphore->promised;
@@ -475,6 +419,23 @@ bool async::drain(Flights &flights, bool issued, uint64_t deadline) {
   }
 }
 
+void async::abandon(Flights &flights) {
+  Lock l;
+  for (Flight *f = first; f; f = f->next)
+    f->stuck = false;
+  for (bool more = true; more;) {
+    more = false;
+    for (Flight *f = first; f; f = f->next)
+      if (!f->stuck && f->state == Flight::State::Parked && isStuck(*f))
+        f->stuck = more = true;
+  }
+  for (Flight *f = first; f; f = f->next) {
+    f->stuck &= &f->session->flights == &flights;
+    f->cancelled |= f->stuck;
+  }
+  signalAll();
+}
+
 void async::cancel(Flights &flights) {
   Lock l;
   for (Flight *f = flights.first; f; f = f->nextOfSession)
@@ -508,105 +469,4 @@ Flight *async::takeDone(Flights &flights) {
   }
   flights.last = keptLast;
   return taken;
-}
-
-extern "C" {
-
-ist_status ist_semaphore_create(uint64_t value, ist_semaphore **out,
-                                ist_error *error) {
-  if (!out)
-    return fail(error, IST_INVALID_ARGUMENT,
-                "ist_semaphore_create: out is NULL");
-  *out = make<ist_semaphore>();
-  if (!*out)
-    return outOfMemory(error, sizeof(ist_semaphore), "a semaphore");
-  (*out)->value = (*out)->promised = value;
-  (*out)->references = 1;
-  return IST_OK;
-}
-
-void ist_semaphore_release(ist_semaphore *semaphore) {
-  if (!semaphore)
-    return;
-  async::Lock l;
-  releaseSemaphore(semaphore);
-}
-
-uint64_t ist_semaphore_value(const ist_semaphore *semaphore) {
-  async::Lock l;
-  // What ended on a device is known when somebody looks.
-  for (size_t i = 0; i < semaphore->pending.size();) {
-    Flight *f = semaphore->pending[i].flight;
-    bool done = f->state == Flight::State::Issued && look(f, 0);
-    i = done ? 0 : i + 1; // the list is another then
-  }
-  uint64_t value = semaphore->value;
-  for (const ist_semaphore::Pending &p : semaphore->pending)
-    if (p.value <= value)
-      value = p.value - 1;
-  return value;
-}
-
-ist_status ist_semaphore_signal(ist_semaphore *semaphore, uint64_t value,
-                                ist_error *error) {
-  if (!semaphore)
-    return fail(error, IST_INVALID_ARGUMENT,
-                "ist_semaphore_signal: no semaphore");
-  async::Lock l;
-  if (value <= semaphore->promised)
-    return fail(error, IST_INVALID_ARGUMENT,
-                "a semaphore that was promised %llu cannot be signalled %llu; "
-                "values only rise",
-                static_cast<unsigned long long>(semaphore->promised),
-                static_cast<unsigned long long>(value));
-  semaphore->promised = semaphore->value = value;
-  signalAll();
-  return IST_OK;
-}
-
-static ist_status waitFor(ist_semaphore *semaphore, uint64_t value,
-                          uint64_t timeoutNs, ist_error *error) {
-  if (!semaphore)
-    return fail(error, IST_INVALID_ARGUMENT,
-                "ist_semaphore_wait: no semaphore");
-  uint64_t deadline = UINT64_MAX;
-  if (timeoutNs != UINT64_MAX &&
-      __builtin_add_overflow(nowNs(), timeoutNs, &deadline))
-    deadline = UINT64_MAX;
-  async::Lock l;
-  ist_point point = {semaphore, value};
-  for (;;) {
-    if (const ist_semaphore::Failed *f = failure(point))
-      return fail(error, f->status, "%s", f->message ? f->message : "");
-    if (isReached(point))
-      return IST_OK;
-    uint64_t now = nowNs(), slice = kSliceNs;
-    if (now >= deadline)
-      return fail(error, IST_DEADLINE_EXCEEDED,
-                  "the semaphore did not reach %llu within %llu ns; it is at "
-                  "%llu",
-                  static_cast<unsigned long long>(value),
-                  static_cast<unsigned long long>(timeoutNs),
-                  static_cast<unsigned long long>(semaphore->value));
-    if (deadline - now < slice)
-      slice = deadline - now;
-    if (Flight *f = issuedBefore(point))
-      look(f, slice);
-    else
-      sleep(deadline);
-  }
-}
-
-ist_status ist_semaphore_wait(ist_semaphore *semaphore, uint64_t value,
-                              uint64_t timeoutNs, ist_error *error) {
-  uint64_t begin = tracing() ? nowNs() : 0;
-  ist_status s = waitFor(semaphore, value, timeoutNs, error);
-  if (begin) {
-    char detail[64];
-    std::snprintf(detail, sizeof detail, "value %llu = %s",
-                  static_cast<unsigned long long>(value), ist_status_name(s));
-    traceSpan("wait", "ist_semaphore_wait", begin, nullptr, detail, nullptr);
-  }
-  return s;
-}
 }

@@ -1,4 +1,4 @@
-//===- async.h - semaphores, and calls that nobody waits for --------------===//
+//===- async.h - calls that nobody waits for ------------------------------===//
 //
 // A call given with points is a *flight*. It is parked while a value that it
 // waits for has been given to nobody, or while an earlier flight of its session
@@ -34,6 +34,7 @@ struct Flight {
   enum class State : uint8_t { Parked, Running, Issued, Done };
   State state = State::Parked;
   bool cancelled = false;
+  bool stuck = false;      // for abandon()
   bool pure = false;       // nothing is left for the host when its point comes
   bool hostInputs = false; // read when its commands are given
   bool blocking = false;   // run from end to end
@@ -63,6 +64,9 @@ struct Flights {
   uint32_t issued = 0;
 };
 
+/// Of one session that may be under way at once.
+constexpr uint32_t kMostFlights = 4096;
+
 namespace async {
 
 class Lock {
@@ -83,10 +87,25 @@ ist_status start(Flight *flight, ist_error *error);
 bool drain(Flights &flights, bool issued, uint64_t deadline);
 /// Every parked flight of the session ends.
 void cancel(Flights &flights);
+/// Those end that cannot begin with what is known now: they, or what they come
+/// after, wait for a value that nobody was given.
+void abandon(Flights &flights);
 /// What the session gave its device will not say how it ended.
 void failIssued(Flights &flights, ist_status status, const char *message);
 /// The session's flights that are done, to be deleted.
 Flight *takeDone(Flights &flights);
+
+// For what else waits, with the lock.
+
+/// How long a thread that helps looks at one flight before it looks around.
+constexpr uint64_t kSliceNs = 1000 * 1000;
+/// Wakes all that sleep.
+void signalAll();
+/// Until something changed, or `deadline`.
+void sleep(uint64_t deadline);
+/// Looks at an issued flight for so long; true when it is done. Leaves the lock
+/// meanwhile.
+bool look(Flight *flight, uint64_t timeoutNs);
 
 } // namespace async
 } // namespace isthmus

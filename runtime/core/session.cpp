@@ -14,8 +14,10 @@ ist_session::Shape::~Shape() {
 
 ist_session::~ist_session() {
   if (device) {
-    if (flies)
+    if (flies) {
+      async::abandon(flights);
       async::drain(flights, true, UINT64_MAX);
+    }
     recycle();
     if (timeline)
       settle(UINT64_MAX, nullptr);

@@ -317,22 +317,71 @@ TEST_P(Async, CancelAndTimeoutOfParkedCalls) {
 TEST_P(Async, ASessionEndsWithCallsUnderWay) {
   std::string bytes = addScale();
   Program p = load(bytes, on());
-  Semaphore go = semaphore(), done = semaphore();
-  std::vector<float> x(10, 1.f), y(10);
-  std::vector<ist_tensor> out = {tensor(y)};
-  std::thread t;
+  Semaphore go = semaphore(), done = semaphore(), other = semaphore();
+  std::vector<float> x(10, 1.f), y(10), z(10);
+  std::vector<ist_tensor> out = {tensor(y)}, out2 = {tensor(z)};
+  Session longer = session(p);
   {
     Session s = session(p);
+    ASSERT_EQ(start(longer, {tensor(x)}, out2, {at(go, 1)}, {at(other, 1)}),
+              IST_OK);
     for (uint64_t i = 1; i <= 3; ++i)
-      ASSERT_EQ(start(s, {tensor(x)}, out, {at(go, 1)}, {at(done, i)}), IST_OK);
-    t = std::thread([&] {
-      std::this_thread::sleep_for(std::chrono::milliseconds(3));
-      ist_semaphore_signal(go.get(), 1, nullptr);
-    });
+      ASSERT_EQ(start(s, {tensor(x)}, out, {at(other, 1)}, {at(done, i)}),
+                IST_OK);
+    ASSERT_EQ(ist_semaphore_signal(go.get(), 1, &error), IST_OK);
   }
   EXPECT_EQ(wait(done, 3, 0), IST_OK); // no need to wait any more
   EXPECT_EQ(y, std::vector<float>(10, 9.f));
-  t.join();
+  EXPECT_EQ(z, y);
+}
+
+TEST_P(Async, ASessionEndsWithCallsThatNobodyWillStart) {
+  std::string bytes = addScale();
+  Program p = load(bytes, on());
+  Semaphore never = semaphore(), done = semaphore(), other = semaphore();
+  std::vector<float> x(10, 1.f), y(10), z(10);
+  std::vector<ist_tensor> out = {tensor(y)}, out2 = {tensor(z)};
+  Session longer = session(p);
+  ASSERT_EQ(start(longer, {tensor(x)}, out2, {at(never, 1)}, {at(other, 1)}),
+            IST_OK);
+  {
+    Session s = session(p);
+    ASSERT_EQ(start(s, {tensor(x)}, out, {}, {at(done, 1)}), IST_OK);
+    // Of another session's call, which waits itself.
+    ASSERT_EQ(start(s, {tensor(x)}, out, {at(other, 1)}, {at(done, 2)}),
+              IST_OK);
+    // Behind it.
+    ASSERT_EQ(start(s, {tensor(x)}, out, {}, {at(done, 3)}), IST_OK);
+  }
+  EXPECT_EQ(wait(done, 1, 0), IST_OK) << error.message;
+  EXPECT_EQ(wait(done, 2, 0), IST_ABORTED);
+  EXPECT_EQ(wait(done, 3, 0), IST_ABORTED);
+  EXPECT_EQ(y, std::vector<float>(10, 9.f));
+  // The other session's call is as it was.
+  ASSERT_EQ(ist_semaphore_signal(never.get(), 1, &error), IST_OK);
+  EXPECT_EQ(wait(other, 1), IST_OK) << error.message;
+  EXPECT_EQ(z, y);
+}
+
+TEST_P(Async, NoMoreThanSoMany) {
+  std::string bytes = addScale();
+  Program p = load(bytes, on());
+  Session s = session(p);
+  Semaphore go = semaphore(), done = semaphore();
+  std::vector<float> x(4, 1.f), y(4);
+  std::vector<ist_tensor> out = {tensor(y)};
+  uint64_t given = 0;
+  while (start(s, {tensor(x)}, out, {at(go, 1)}, {at(done, given + 1)}) ==
+         IST_OK)
+    ASSERT_LT(++given, 5000u);
+  EXPECT_EQ(error.code, IST_RESOURCE_EXHAUSTED);
+  EXPECT_NE(std::string(error.message).find("4096 calls"), std::string::npos)
+      << error.message;
+  EXPECT_EQ(given, 4096u);
+  ist_session_cancel(s.get());
+  EXPECT_EQ(wait(done, given), IST_ABORTED);
+  ASSERT_EQ(start(s, {tensor(x)}, out, {}, {at(done, given + 1)}), IST_OK);
+  EXPECT_EQ(wait(done, given + 1), IST_OK) << error.message;
 }
 
 /// A chain of calls over one state, given by two threads to four sessions at
