@@ -172,6 +172,9 @@ OpFoldResult LoopBuilder::hoist(OpFoldResult size, Operation *place) {
 
 static Value insertRows(NodeContext &c, Value rows, Value into, Value at,
                         ArrayRef<OpFoldResult> sizes) {
+  // An insert_slice cannot begin in a dim of size 0.
+  if (llvm::any_of(sizes, [](auto n) { return IndexMath::known(n) == 0; }))
+    return into;
   Sizes offsets(sizes.size(), c.idx.constant(0)),
       strides(sizes.size(), c.idx.constant(1));
   offsets[0] = at;

@@ -231,6 +231,15 @@ def empty_rows():
             [{"x": np.zeros((2, 0, 4), np.float32), "y": np.ones((3, 2), np.float32)}])
 
 
+def empty_scan():
+    """A loop that collects rows without elements."""
+    body = graph("body", [node("Identity", ["row"], ["out"]), node("ReduceSum", ["row"], ["sum"], keepdims=0), node("Add", ["s", "sum"], ["t"])],
+                 [info("s", F, []), info("row", F, [0])], [info("t", F, []), info("out", F, [0])])
+    return (graph("empty_scan", [node("Scan", ["s", "x"], ["t", "all"], body=body, num_scan_inputs=1)],
+                  [info("s", F, []), info("x", F, ["n", 0])], [info("t", F, []), info("all", F, ["n", 0])]),
+            [{"s": np.float32(2), "x": np.zeros((n, 0), np.float32)} for n in (3, 1)])
+
+
 def run(istc, work, make):
     import onnxruntime
 
@@ -274,7 +283,7 @@ def run(istc, work, make):
 
 
 def main():
-    tests = [if_both, while_loop, counted, early_exit, growing, fibonacci, counted_fibonacci, nested, many_regions, nonzero, data_rows, scan_symbolic, invariants, swap, empty_rows]
+    tests = [if_both, while_loop, counted, early_exit, growing, fibonacci, counted_fibonacci, nested, many_regions, nonzero, data_rows, scan_symbolic, invariants, swap, empty_rows, empty_scan]
     if len(sys.argv) > 1:
         tests = [t for t in tests if t.__name__ in sys.argv[1:]]
     with tempfile.TemporaryDirectory() as work:
