@@ -80,7 +80,9 @@ typedef struct ist_identity {
   char id[64];           /* stays with the hardware (a UUID, a PCI address);
                             may be "" */
   uint64_t memory_bytes; /* 0: not known */
-  uint64_t reserved[7];  /* 0 */
+  char name[32];         /* "" : the device is called by its number, as in
+                            "cuda:0"; otherwise by this, as in "sim:sm_80" */
+  uint64_t reserved[3];  /* 0 */
 } ist_identity;
 
 typedef struct ist_fact {
@@ -307,6 +309,11 @@ typedef struct ist_driver {
      Lives as long as the module. DATA_LOSS: the code has no such kernel. */
   int (*kernel_get)(ist_driver_module *module, const ist_kernel_desc *desc,
                     const ist_driver_kernel **out, ist_error *error);
+
+  /* The plug-in's next table, or NULL: a plug-in for several vendors' code has
+     one for each. Tables may have one name when their vendors differ; all but
+     one of them name their devices. */
+  const struct ist_driver *next;
 } ist_driver;
 
 /* --- extensions ----------------------------------------------------------- */
@@ -343,6 +350,21 @@ typedef struct ist_recording_extension {
                 const ist_patch *patches, size_t patch_count, ist_error *error);
   void (*destroy)(ist_driver_recording *recording); /* none of it is running */
 } ist_recording_extension;
+
+/* What launches cost, counted by the device since it was opened or reset: for
+   simulators, and devices with counters. */
+#define IST_EXTENSION_COUNTERS "counters"
+
+typedef struct ist_counters_extension {
+  size_t struct_size;
+  /* Calls `visit` for each counter of each kernel that ran, a kernel's one
+     after the other, "launches" first. Names are the driver's. */
+  void (*visit)(ist_driver_device *device,
+                void (*visit)(void *user, const char *kernel,
+                              const char *counter, uint64_t value),
+                void *user);
+  void (*reset)(ist_driver_device *device);
+} ist_counters_extension;
 
 /* --- plug-ins ------------------------------------------------------------- */
 

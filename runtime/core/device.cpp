@@ -32,12 +32,6 @@ uint64_t clockNs(void *) { return nowNs(); }
 
 unsigned long long ull(uint64_t v) { return v; }
 
-/// The number is left away where there is one device only.
-void deviceName(const char *driver, uint32_t index, uint32_t count, char *out,
-                size_t size) {
-  std::snprintf(out, size, count > 1 ? "%s:%u" : "%s", driver, index);
-}
-
 } // namespace
 
 const ist_host isthmus::driverHost = {sizeof(ist_host), nullptr,    logLine,
@@ -127,38 +121,20 @@ ist_status ist_device::open(const char *name, const ist_device_options &options,
   if (!name || !*name)
     name = defaultDriver();
 
-  size_t n = std::strcspn(name, ":");
-  unsigned long index = 0;
-  if (name[n] == ':') {
-    char *end;
-    index = std::strtoul(name + n + 1, &end, 10);
-    if (*end || end == name + n + 1 || index > UINT32_MAX)
-      return fail(error, IST_INVALID_ARGUMENT,
-                  "device '%.64s' is not written driver:number, as in cpu:0",
-                  name);
-  }
-  const ist_driver *driver = nullptr;
-  if (ist_status s = findDriver(name, n, name, &driver, error))
-    return s;
   // The table's contract: drivers always get a record to fill.
   ist_error local;
   if (!error)
     error = &local;
-  uint32_t count = 0;
-  if (int s = driver->enumerate(&driverHost, nullptr, 0, &count, error))
-    return static_cast<ist_status>(s);
-  if (index >= count)
-    return fail(error, IST_NOT_FOUND,
-                "there is no device '%.64s': driver %s has %u; see ist-run "
-                "--list-devices",
-                name, driver->name, count);
+  FoundDevice found;
+  if (ist_status s = findDevice(name, &found, error))
+    return s;
+  const ist_driver *driver = found.driver;
 
   ist_device *d = make<ist_device>();
   if (!d)
     return outOfMemory(error, sizeof(ist_device), "a device");
   d->driver = driver;
-  deviceName(driver->name, static_cast<uint32_t>(index), count, d->name,
-             sizeof d->name);
+  std::memcpy(d->name, found.name, sizeof d->name);
   const char *log = std::getenv("ISTHMUS_LOG");
   char ignored[2];
   d->logCalls = log && isSubset("calls", log, ignored, sizeof ignored);
@@ -174,7 +150,7 @@ ist_status ist_device::open(const char *name, const ist_device_options &options,
   ist_native native = {sizeof native, options.native_kind, options.native};
   if (d->observed)
     current = {nowNs(), nullptr, nullptr};
-  int s = d->logged(driver->open(&driverHost, static_cast<uint32_t>(index),
+  int s = d->logged(driver->open(&driverHost, found.index,
                                  options.native_kind ? &native : nullptr,
                                  &d->device, error),
                     "open()");
@@ -489,7 +465,8 @@ ist_status ist_device_list(void (*visit)(void *, const char *, const char *),
       return static_cast<ist_status>(s);
     for (uint32_t i = 0; i < count && i < room; ++i) {
       char name[64];
-      deviceName(d->table.name, i, count, name, sizeof name);
+      all[i].name[sizeof all[i].name - 1] = 0;
+      deviceName(d->table, &all[i], i, count, name, sizeof name);
       all[i].summary[sizeof all[i].summary - 1] = 0;
       visit(user, name, all[i].summary);
     }

@@ -89,10 +89,14 @@ void addBuiltin() {
       addDriver(*d, nullptr, nullptr);
 }
 
-const Driver *known(const char *name, size_t n) {
-  for (const Driver *d = drivers; d; d = d->next)
+/// The first one, or the next after `d`; of a vendor, or of any.
+const Driver *known(const char *name, size_t n, const char *vendor = nullptr,
+                    const Driver *d = nullptr) {
+  for (d = d ? d->after() : __atomic_load_n(&drivers, __ATOMIC_ACQUIRE); d;
+       d = d->after())
     if (std::strlen(d->table.name) == n &&
-        std::memcmp(d->table.name, name, n) == 0)
+        std::memcmp(d->table.name, name, n) == 0 &&
+        (!vendor || std::strcmp(d->table.vendor, vendor) == 0))
       return d;
   return nullptr;
 }
@@ -150,7 +154,11 @@ ist_status checkTable(const ist_driver *d, const char *path, ist_error *error) {
     return fail(error, IST_UNAVAILABLE,
                 "plug-in '%.300s': '%.64s' cannot be a driver's name", path,
                 d->name);
-  if (const Driver *other = known(d->name, n))
+  // Plug-ins may share a name for different vendors' code.
+  const Driver *other = known(d->name, n);
+  if (other && other->path)
+    other = known(d->name, n, d->vendor);
+  if (other)
     return fail(error, IST_UNAVAILABLE,
                 "plug-in '%.300s': there is a driver '%s' already, %s%.300s",
                 path, d->name, other->path ? "of " : "in this library",
@@ -189,13 +197,16 @@ ist_status loadPlugin(const char *given, bool optional, ist_error *error) {
                "(ABI %d): %.500s",
                path, IST_DRIVER_ABI, why.message);
   }
-  bool again = false;
-  for (const Driver *d = drivers; d && table; d = d->next)
-    again |= d->source == table;
-  if (table && !again) {
-    s = checkTable(table, path, error);
+  for (const ist_driver *t = table; t && !s;
+       t = IST_HAS(t, ist_driver, next) ? t->next : nullptr) {
+    bool again = false;
+    for (const Driver *d = drivers; d; d = d->next)
+      again |= d->source == t;
+    if (again)
+      break;
+    s = checkTable(t, path, error);
     if (!s)
-      s = addDriver(table, path, error);
+      s = addDriver(t, path, error);
   }
   // One that gave a table may have started threads; it is left alone.
   if (library && !table)
@@ -255,28 +266,127 @@ void readPluginPath() {
 
 } // namespace
 
-ist_status isthmus::findDriver(const char *name, size_t n, const char *whole,
-                               const ist_driver **out, ist_error *error) {
-  Locked locked;
-  addBuiltin();
-  const Driver *d = known(name, n);
-  if (!d) {
-    readPluginPath();
-    d = known(name, n);
+namespace {
+
+/// More devices of one driver than this have numbers only.
+constexpr uint32_t kMostNamed = 64;
+
+/// The device of `d` that `which` (a number, a name, or nothing) means. Not
+/// found: IST_OK, and out->driver null.
+ist_status findOn(const Driver &d, const char *which, FoundDevice *out,
+                  ist_error *error) {
+  out->driver = nullptr;
+  Array<ist_identity> all;
+  if (!all.resize(kMostNamed))
+    return outOfMemory(error, kMostNamed * sizeof(ist_identity), "devices");
+  uint32_t count = 0;
+  if (int s =
+          d.table.enumerate(&driverHost, all.data(), kMostNamed, &count, error))
+    return static_cast<ist_status>(s);
+  uint32_t seen = count < kMostNamed ? count : kMostNamed, index = 0;
+  bool named = false;
+  for (uint32_t i = 0; i < seen; ++i) {
+    all[i].name[sizeof all[i].name - 1] = 0;
+    named |= all[i].name[0] != 0;
   }
-  if (d) {
-    *out = &d->table;
+  if (named) {
+    while (index < seen && std::strcmp(all[index].name, which) != 0)
+      ++index;
+    if (index == seen)
+      return IST_OK;
+  } else if (*which) {
+    char *end;
+    unsigned long long number = std::strtoull(which, &end, 10);
+    if (*end || *which < '0' || *which > '9' || number >= count)
+      return IST_OK;
+    index = static_cast<uint32_t>(number);
+  } else if (!count) {
     return IST_OK;
   }
+  out->driver = &d.table;
+  out->index = index;
+  deviceName(d.table, index < seen ? &all[index] : nullptr, index, count,
+             out->name, sizeof out->name);
+  return IST_OK;
+}
+
+/// Names what there is instead.
+ist_status noDevice(const char *name, size_t n, ist_error *error) {
+  char devices[256] = "";
+  bool numbered = false;
+  for (const Driver *d = known(name, n); d; d = known(name, n, nullptr, d)) {
+    ist_identity all[8] = {};
+    uint32_t count = 0;
+    ist_error ignored;
+    if (d->table.enumerate(&driverHost, all, 8, &count, &ignored))
+      continue;
+    for (uint32_t i = 0; i < count && i < 8; ++i) {
+      size_t used = std::strlen(devices);
+      char one[64];
+      deviceName(d->table, &all[i], i, count, one, sizeof one);
+      numbered |= !all[i].name[0];
+      std::snprintf(devices + used, sizeof devices - used, "%s%s",
+                    used ? ", " : "", one);
+    }
+  }
+  const char *which = name + n + (name[n] == ':');
+  if (numbered && (!*which || which[std::strspn(which, "0123456789")]))
+    return fail(error, IST_INVALID_ARGUMENT,
+                "device '%.64s' is not written driver:number, as in cpu:0, and "
+                "is none of %s",
+                name, devices);
+  return fail(error, IST_NOT_FOUND,
+              "there is no device '%.64s': driver %.*s has %s; see ist-run "
+              "--list-devices",
+              name, static_cast<int>(n), name, *devices ? devices : "0");
+}
+
+} // namespace
+
+void isthmus::deviceName(const ist_driver &driver, const ist_identity *identity,
+                         uint32_t index, uint32_t count, char *out,
+                         size_t size) {
+  if (identity && identity->name[0])
+    std::snprintf(out, size, "%s:%s", driver.name, identity->name);
+  else
+    std::snprintf(out, size, count > 1 ? "%s:%u" : "%s", driver.name, index);
+}
+
+ist_status isthmus::findDevice(const char *name, FoundDevice *out,
+                               ist_error *error) {
+  size_t n = std::strcspn(name, ":");
+  const char *which = name + n + (name[n] == ':');
+  {
+    Locked locked;
+    addBuiltin();
+  }
+  // "cpu:" is a mistake, "cpu" is not.
+  bool empty = name[n] == ':' && !*which, any = false;
+  const Driver *last = nullptr;
+  for (int round = 0; round < 2 && !empty; ++round) {
+    const Driver *d = known(name, n, nullptr, last);
+    for (; d; d = known(name, n, nullptr, d)) {
+      any = true;
+      last = d;
+      if (ist_status s = findOn(*d, which, out, error))
+        return s;
+      if (out->driver)
+        return IST_OK;
+    }
+    Locked locked;
+    readPluginPath();
+  }
+  if (any || empty)
+    return noDevice(name, n, error);
   char all[256] = "";
-  for (d = drivers; d; d = d->next) {
+  for (const Driver *d = drivers; d; d = d->next) {
     size_t used = std::strlen(all);
     std::snprintf(all + used, sizeof all - used, "%s%s", used ? ", " : "",
                   d->table.name);
   }
   return fail(error, IST_NOT_FOUND,
               "there is no driver for device '%.64s'; this runtime has: %s%s%s",
-              whole, all, broken ? "; and a plug-in failed: " : "",
+              name, all, broken ? "; and a plug-in failed: " : "",
               broken ? broken->error.message : "");
 }
 

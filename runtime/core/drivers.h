@@ -32,10 +32,21 @@ struct BrokenPlugin {
   }
 };
 
-/// The driver called name[0, n); `whole` is for the message. Plug-ins of
-/// ISTHMUS_PLUGIN_PATH are loaded only if no driver known already is meant.
-ist_status findDriver(const char *name, size_t n, const char *whole,
-                      const ist_driver **out, ist_error *error);
+/// A device by its name.
+struct FoundDevice {
+  const ist_driver *driver;
+  uint32_t index;
+  char name[64]; // as it is listed
+};
+
+/// `name` is "driver", "driver:number" or "driver:name". Plug-ins of
+/// ISTHMUS_PLUGIN_PATH are loaded only if no driver known already has it.
+ist_status findDevice(const char *name, FoundDevice *out, ist_error *error);
+
+/// What device `index` of `count` is called. Without its number where there is
+/// one only.
+void deviceName(const ist_driver &driver, const ist_identity *identity,
+                uint32_t index, uint32_t count, char *out, size_t size);
 
 /// All drivers, those of this library first; with the plug-ins of
 /// ISTHMUS_PLUGIN_PATH. Lists only grow, at their ends.

@@ -160,22 +160,19 @@ int prepare(const Options &o, Context &c) {
     }
   if (o.device.empty())
     return usageError("which device? --device=cpu, --device=sim:0");
-  size_t colon = o.device.find(':');
-  std::string name = o.device.substr(0, colon);
-  if (colon != std::string::npos)
-    c.index = static_cast<uint32_t>(
-        std::strtoul(o.device.c_str() + colon + 1, nullptr, 10));
   c.name = o.device;
   static ist_host host = isthmus::driverHost;
   host.log = logLine;
   c.host = &host;
   c.plugins = o.plugins;
   c.simCount = simCount(o);
-  if (isthmus::findDriver(name.c_str(), name.size(), o.device.c_str(),
-                          &c.driver, &error)) {
+  isthmus::FoundDevice found;
+  if (isthmus::findDevice(o.device.c_str(), &found, &error)) {
     std::fprintf(stderr, "ist-cts: %s\n", error.message);
     return 2;
   }
+  c.driver = found.driver;
+  c.index = found.index;
   std::string formats = c.driver->formats;
   c.format = o.format.empty() ? formats.substr(0, formats.find(',')) : o.format;
   c.block = std::strcmp(c.driver->vendor, "cpu") == 0 ? 1 : 64;

@@ -9,13 +9,14 @@ namespace {
 
 void table(const Context &c) {
   const ist_driver &d = *c.driver;
-  CTS_CHECK(d.struct_size >= sizeof(ist_driver));
+  // Every slot up to here is required.
+  constexpr size_t end = offsetof(ist_driver, kernel_get) + sizeof(void *);
+  CTS_CHECK(d.struct_size >= end);
   for (const char *text : {d.name, d.vendor, d.formats})
     CTS_CHECK(text && *text);
   CTS_CHECK(!std::strchr(d.name, ':') && !std::strchr(d.vendor, ':'));
-  // Every slot of this version is required.
   const char *first = reinterpret_cast<const char *>(&d.enumerate);
-  const char *behind = reinterpret_cast<const char *>(&d + 1);
+  const char *behind = reinterpret_cast<const char *>(&d) + end;
   size_t slots = static_cast<size_t>(behind - first) / sizeof(void *);
   for (size_t i = 0; i < slots; ++i) {
     void *slot;

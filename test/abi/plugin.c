@@ -259,7 +259,8 @@ static const struct larger driver = {
      module_load,
      module_unload,
      kernel_get},
-    {(void *)&driver, (void *)&driver, (void *)&driver}};
+    /* The first slot behind version 1 is `next`. */
+    {NULL, (void *)&driver, (void *)&driver}};
 
 #ifndef NO_ENTRY
 __attribute__((visibility("default")))

@@ -394,5 +394,6 @@ const ist_driver ist_cpu_driver = {sizeof(ist_driver),
                                    semaphoreWait,
                                    moduleLoad,
                                    moduleUnload,
-                                   kernelGet};
+                                   kernelGet,
+                                   nullptr};
 }

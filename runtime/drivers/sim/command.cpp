@@ -1,5 +1,5 @@
 //===- command.cpp - checks and runs one command --------------------------===//
-#include "queue.h"
+#include "backend.h"
 
 #include <cstdio>
 
@@ -18,9 +18,6 @@ template <typename T> bool assign(Array<T> &to, const Array<T> &from) {
     to[i] = from[i];
   return true;
 }
-
-/// What stands for a tensor without elements.
-bool isNothing(uint64_t address) { return address < 4096; }
 
 } // namespace
 
@@ -173,26 +170,7 @@ ist_status Command::run(ist_error *error) {
     std::memset(translate(to), value, bytes);
     return IST_OK;
   }
-  // The blob with host addresses; those of nothing stay, and fault when used.
-  Array<uint64_t> blob;
-  if (!assign(blob, args))
-    return outOfMemory(error, args.size() * 8, "a kernel's arguments");
-  for (const ist_arg &a : kernel->args) {
-    char *at = reinterpret_cast<char *>(blob.data()) + a.offset;
-    uint64_t address;
-    if (a.kind != IST_ARG_ADDRESS)
-      continue;
-    std::memcpy(&address, at, 8);
-    if (isNothing(address))
-      continue;
-    uint8_t *p = translate(address);
-    std::memcpy(at, &p, 8);
-  }
-  // Workgroups come in no order; so the later half goes first.
-  kernel->entry(blob.data(), grid / 2, grid);
-  if (grid / 2)
-    kernel->entry(blob.data(), 0, grid / 2);
-  return IST_OK;
+  return backend::run(*this, error);
 }
 
 Command *Command::clone() const {
@@ -206,6 +184,7 @@ Command *Command::clone() const {
   c->bytes = bytes;
   c->kernel = kernel;
   c->grid = grid;
+  c->dynamicShared = dynamicShared;
   if (assign(c->args, args) && assign(c->ranges, ranges) &&
       assign(c->rangeArgs, rangeArgs))
     return c;

@@ -7,8 +7,6 @@
 #ifndef ISTHMUS_DRIVERS_SIM_DEVICE_H
 #define ISTHMUS_DRIVERS_SIM_DEVICE_H
 
-#include "code_object.h"
-#include "facts.h"
 #include "options.h"
 
 #include <pthread.h>
@@ -18,8 +16,8 @@ namespace isthmus::sim {
 constexpr uint64_t kFirstAddress = 0x5100000000000000;
 
 /// An allocation or an import: a range of device addresses over host memory.
-/// Addresses are never used again, so one that is in no block was freed, or
-/// never given.
+/// Where they are not the host's they are never used again, so one that is in
+/// no block was freed, or never given.
 struct Block {
   uint64_t address, bytes;
   uint8_t *host;    // what the address stands for
@@ -32,11 +30,14 @@ struct Block {
 };
 
 struct Command;
+struct Facts; // each plug-in has its own
 
 } // namespace isthmus::sim
 
 struct ist_driver_device {
-  ist_status init(const ist_host *host, uint32_t index, ist_error *error);
+  /// `number` is the device's in this plug-in, `name` for messages.
+  ist_status init(const ist_host *host, uint32_t number, const char *name,
+                  ist_error *error);
   ~ist_driver_device();
 
   /// What every function does first. `function` is its name in the table.
@@ -65,10 +66,11 @@ struct ist_driver_device {
   isthmus::sim::Block *find(uint64_t address, uint64_t bytes) const;
 
   const ist_host *host = nullptr;
-  uint32_t index = 0;
+  uint32_t number = 0;
+  char name[32];
   isthmus::sim::Options options;
-  isthmus::cpu::Facts facts;
-  char summary[160];
+  isthmus::sim::Facts *facts = nullptr; // the plug-in's; of backend::open
+  ist_description description = {};     // filled by it too
 
   mutable pthread_mutex_t lock;
   pthread_cond_t changed; // a semaphore, a queue, or the device's loss
@@ -155,7 +157,7 @@ int semaphoreWait(ist_driver_semaphore *, uint64_t, uint64_t, ist_error *);
 // --- module.cpp ---
 
 struct ist_driver_kernel {
-  void (*entry)(const uint64_t *args, uint64_t begin, uint64_t end);
+  const void *entry; // of backend::find
   ist_driver_module *module;
   ist_driver_kernel *next;
   char *name;
@@ -166,7 +168,7 @@ struct ist_driver_kernel {
 struct ist_driver_module {
   ist_driver_device *device;
   ist_driver_module *next;
-  isthmus::cpu::CodeObject code;
+  void *code; // of backend::load
   ist_driver_kernel *kernels;
   uint32_t held; // by commands
   bool unloaded; // too early: goes when nothing holds it

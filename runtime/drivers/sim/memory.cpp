@@ -1,12 +1,12 @@
 //===- memory.cpp - the simulated device's addresses ----------------------===//
 //
 // Device addresses are such that the processor faults on them (bits 48 to 62
-// are not a copy of bit 63 on x86-64; other systems do not map them). An
-// allocation ends where a page without access begins, or close before, with
-// bytes between whose value is checked.
+// are not a copy of bit 63 on x86-64; other systems do not map them), or the
+// host's, as the backend wants it. An allocation ends where a page without
+// access begins, or close before, with bytes between whose value is checked.
 //
 //===----------------------------------------------------------------------===//
-#include "device.h"
+#include "backend.h"
 
 #include <cerrno>
 #include <sys/mman.h>
@@ -44,9 +44,16 @@ Block *ist_driver_device::find(uint64_t address, uint64_t bytes) const {
   }
   if (low == 0)
     return nullptr;
-  Block *b = blocks[low - 1];
-  uint64_t offset = address - b->address;
-  return offset <= b->bytes && bytes <= b->bytes - offset ? b : nullptr;
+  // Imports of host addresses may lie in one another, so look further.
+  for (; low-- > 0;) {
+    Block *b = blocks[low];
+    uint64_t offset = address - b->address;
+    if (offset <= b->bytes && bytes <= b->bytes - offset)
+      return b;
+    if (!backend::hostAddresses)
+      break;
+  }
+  return nullptr;
 }
 
 ist_status ist_driver_device::insert(Block block, Block **out,
@@ -56,8 +63,16 @@ ist_status ist_driver_device::insert(Block block, Block **out,
     destroy(b);
     return outOfMemory(error, sizeof *b, "a simulated allocation");
   }
+  if (backend::hostAddresses)
+    block.address = reinterpret_cast<uint64_t>(block.host);
+  else
+    nextAddress = alignUp(block.address + block.bytes + kGap, kGap);
   *b = block;
-  nextAddress = alignUp(b->address + b->bytes + kGap, kGap);
+  for (size_t i = blocks.size() - 1;
+       i > 0 && blocks[i - 1]->address > b->address; --i) {
+    blocks[i] = blocks[i - 1];
+    blocks[i - 1] = b;
+  }
   count(counters.blocks);
   count(counters.bytes, static_cast<int64_t>(b->bytes));
   *out = b;

@@ -1,5 +1,5 @@
 //===- module.cpp - code for the simulated device -------------------------===//
-#include "device.h"
+#include "backend.h"
 
 using namespace isthmus;
 using namespace isthmus::sim;
@@ -18,6 +18,8 @@ static void release(ist_driver_module *m) {
     destroy(k);
     k = next;
   }
+  if (m->code)
+    backend::unload(m->code);
   destroy(m);
 }
 
@@ -33,10 +35,6 @@ int sim::moduleLoad(ist_driver_device *device, const void *code, size_t size,
     return s;
   if (!ist_tail_is_zero(options, sizeof *options))
     return unknown("module's options", error);
-  if (std::strcmp(options->format, "elf") != 0)
-    return fail(error, IST_UNAVAILABLE,
-                "the sim driver runs code in the format elf, not %.64s",
-                options->format);
   ist_driver_module *m = make<ist_driver_module>();
   if (!m)
     return outOfMemory(error, sizeof *m, "a module");
@@ -44,8 +42,9 @@ int sim::moduleLoad(ist_driver_device *device, const void *code, size_t size,
   m->kernels = nullptr;
   m->held = 0;
   m->unloaded = false;
-  if (ist_status s =
-          m->code.load(static_cast<const uint8_t *>(code), size, error)) {
+  m->code = nullptr;
+  if (ist_status s = backend::load(*device, code, size, options->format,
+                                   &m->code, error)) {
     release(m);
     return s;
   }
@@ -78,12 +77,9 @@ int sim::kernelGet(ist_driver_module *m, const ist_kernel_desc *desc,
     return s;
   if (!ist_tail_is_zero(desc, sizeof *desc))
     return unknown("kernel's description", error);
-  void *entry = m->code.find(desc->name);
-  if (!entry)
-    return fail(error, IST_DATA_LOSS,
-                "broken artifact: its code object has no kernel '%.100s'; "
-                "compile the model again",
-                desc->name);
+  const void *entry = nullptr;
+  if (ist_status s = backend::find(m->code, *desc, &entry, error))
+    return s;
   for (size_t i = 0; i < desc->arg_count; ++i) {
     const ist_arg &a = desc->args[i];
     uint32_t size = a.kind == IST_ARG_BYTES ? a.size : 8;
@@ -106,7 +102,7 @@ int sim::kernelGet(ist_driver_module *m, const ist_kernel_desc *desc,
     std::free(name);
     return outOfMemory(error, sizeof *k, "a kernel");
   }
-  k->entry = reinterpret_cast<decltype(k->entry)>(entry);
+  k->entry = entry;
   k->module = m;
   k->name = name;
   for (size_t i = 0; i < desc->arg_count; ++i)

@@ -1,5 +1,5 @@
 //===- options.cpp - what is simulated, and what happened -----------------===//
-#include "options.h"
+#include "backend.h"
 
 #include <cerrno>
 #include <pthread.h>
@@ -17,18 +17,19 @@ Options current;
 bool lost[kMaxDevices];
 bool configured;
 
-struct Lock {
-  Lock() { ::pthread_mutex_lock(&lock); }
-  ~Lock() { ::pthread_mutex_unlock(&lock); }
+struct OptionsLock {
+  OptionsLock() { ::pthread_mutex_lock(&lock); }
+  ~OptionsLock() { ::pthread_mutex_unlock(&lock); }
 };
 
 struct Row {
   const char *name;
   uint64_t Options::*member;
   uint64_t least, most;
+  Options::For there = Options::Both;
 };
 const Row rows[] = {
-    {"devices", &Options::devices, 1, kMaxDevices},
+    {"devices", &Options::devices, 1, kMaxDevices, Options::CPU},
     {"memory", &Options::memory, 1, UINT64_MAX / 4},
     {"max_alloc", &Options::max_alloc, 0, UINT64_MAX / 4},
     {"alignment", &Options::alignment, 64, 65536},
@@ -41,6 +42,8 @@ const Row rows[] = {
     {"fail_at", &Options::fail_at, 0, UINT64_MAX},
     {"fail_run_at", &Options::fail_run_at, 0, UINT64_MAX},
     {"fail_sticky", &Options::fail_sticky, 0, 1},
+    {"threads", &Options::threads, 0, 256, Options::GPU},
+    {"sanitize", &Options::sanitize, 0, 1, Options::GPU},
 };
 
 /// "64M" and the like.
@@ -77,7 +80,8 @@ ist_status parseOne(char *text, Options *o, ist_error *error) {
                 value);
   }
   for (const Row &row : rows) {
-    if (!value || std::strcmp(text, row.name) != 0)
+    if (!value || !(row.there & backend::optionsFor) ||
+        std::strcmp(text, row.name) != 0)
       continue;
     uint64_t v;
     if (!parseNumber(value, &v) || v < row.least || v > row.most ||
@@ -136,7 +140,7 @@ ist_status injected(const Options &o, const char *what, const char *name,
 } // namespace
 
 Options sim::options() {
-  Lock l;
+  OptionsLock l;
   return current;
 }
 
@@ -144,29 +148,36 @@ ist_status sim::configure(const char *text, ist_error *error) {
   Options o;
   if (ist_status s = parse(text, &o, error))
     return s;
-  Lock l;
+  OptionsLock l;
   apply(o);
   return IST_OK;
 }
 
-ist_status sim::configureFromEnvironment(ist_error *error) {
-  const char *text = std::getenv("ISTHMUS_SIM");
+bool sim::readEnvironment(uint32_t abi, ist_error *error) {
+  if (abi != IST_DRIVER_ABI) {
+    fail(error, IST_UNAVAILABLE,
+         "the sim driver was built for version %d of the driver table, and "
+         "this is version %u",
+         IST_DRIVER_ABI, abi);
+    return false;
+  }
+  const char *text = std::getenv(backend::environment);
   Options o;
-  if (ist_status s = parse(text ? text : "", &o, error))
-    return s;
-  Lock l;
+  if (parse(text ? text : "", &o, error))
+    return false;
+  OptionsLock l;
   if (!configured)
     apply(o);
-  return IST_OK;
+  return true;
 }
 
 bool sim::isLost(uint32_t index) {
-  Lock l;
+  OptionsLock l;
   return lost[index];
 }
 
 void sim::lose(uint32_t index) {
-  Lock l;
+  OptionsLock l;
   lost[index] = true;
 }
 

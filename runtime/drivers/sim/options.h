@@ -21,13 +21,16 @@ struct Options {
   uint64_t recording = 1; // the extension is there
   uint64_t fail_at = 0, fail_run_at = 0, fail_sticky = 0;
   uint64_t fail_status = IST_INTERNAL;
+  uint64_t threads = 0;  // that run workgroups; 0: as many as processors
+  uint64_t sanitize = 0; // poison and races are looked for, too
+  enum For : uint32_t { CPU = 1, GPU = 2, Both = 3 };
 };
 
 /// What this process simulates now. Written by configure() only.
 Options options();
 ist_status configure(const char *text, ist_error *error);
-/// Once, from ISTHMUS_SIM.
-ist_status configureFromEnvironment(ist_error *error);
+/// What ist_driver_entry does first: once, from the environment.
+bool readEnvironment(uint32_t abi, ist_error *error);
 
 /// Atomic, each.
 extern ist_sim_counters counters;

@@ -231,6 +231,7 @@ static ist_status makeLaunch(ist_driver_queue *q, const ist_launch &launch,
   c->kind = Kind::launch;
   c->kernel = &k;
   c->grid = launch.grid;
+  c->dynamicShared = launch.dynamic_shared;
   if (k.argsBytes)
     std::memcpy(c->args.data(), launch.args, k.argsBytes);
   size_t arg = 0; // ranges come in the arguments' order

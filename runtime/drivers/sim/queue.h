@@ -16,6 +16,7 @@ struct Command {
   uint64_t to = 0, from = 0, bytes = 0; // copy, fill
   const ist_driver_kernel *kernel = nullptr;
   uint64_t grid = 0;
+  uint32_t dynamicShared = 0;
   Array<uint64_t> args; // as given: device addresses
   Array<ist_range> ranges;
   Array<int32_t> rangeArgs;  // the argument a range begins at
@@ -36,19 +37,24 @@ struct Command {
   ist_status patch(ist_driver_device &device, const ist_patch &patch,
                    ist_error *error);
 
+  /// Where a device's address that the command holds lies on the host.
+  uint8_t *translate(uint64_t address) const;
+
   Command *next = nullptr;
 
 private:
   ist_status hold(ist_driver_device &device, uint64_t address, uint64_t bytes,
                   bool write, const char *what, Block **out, ist_error *error);
   ist_status holdLaunch(ist_driver_device &device, ist_error *error);
-  uint8_t *translate(uint64_t address) const;
 
   Array<Block *> held;
   bool holdsModule = false;
 };
 
 const char *kindName(Kind kind);
+
+/// What stands for a tensor without elements.
+inline bool isNothing(uint64_t address) { return address < 4096; }
 
 } // namespace isthmus::sim
 

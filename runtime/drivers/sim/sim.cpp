@@ -1,11 +1,11 @@
 //===- sim.cpp - a device that is not there -------------------------------===//
 //
-// The driver table of a plug-in that runs CPU kernels behind an address space
-// of its own, late, within limits, and failing where it is told to; and that
-// checks what it is asked against isthmus/driver.h.
+// The functions of a plug-in whose device is simulated: late, within limits,
+// and failing where it is told to; checking what it is asked against
+// isthmus/driver.h. backend.h is what plug-ins differ in.
 //
 //===----------------------------------------------------------------------===//
-#include "queue.h"
+#include "backend.h"
 
 #include <cstdarg>
 #include <cstdio>
@@ -13,31 +13,36 @@
 using namespace isthmus;
 using namespace isthmus::sim;
 
-ist_status ist_driver_device::init(const ist_host *h, uint32_t i,
-                                   ist_error *error) {
+ist_status ist_driver_device::init(const ist_host *h, uint32_t n,
+                                   const char *called, ist_error *error) {
   host = h;
-  index = i;
+  number = n;
+  std::snprintf(name, sizeof name, "%s", called);
   options = sim::options();
   nextAddress = kFirstAddress;
-  cpu::describe(1, &facts);
-  std::snprintf(summary, sizeof summary, "simulated on %.100s", facts.summary);
+  description.flags = 0;
+  description.alignment = static_cast<uint32_t>(options.alignment);
+  description.max_grid = options.max_grid;
+  description.max_alloc =
+      options.max_alloc ? options.max_alloc : options.memory;
   ::pthread_mutex_init(&lock, nullptr);
   pthread_condattr_t attributes;
   ::pthread_condattr_init(&attributes);
   ::pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
   ::pthread_cond_init(&changed, &attributes);
   ::pthread_condattr_destroy(&attributes);
-  return IST_OK;
+  return backend::open(*this, error);
 }
 
 ist_driver_device::~ist_driver_device() {
+  backend::close(*this);
   ::pthread_cond_destroy(&changed);
   ::pthread_mutex_destroy(&lock);
 }
 
 void ist_driver_device::log(ist_log_level level, const char *format, ...) {
   char line[640];
-  int n = std::snprintf(line, sizeof line, "sim:%u: ", index);
+  int n = std::snprintf(line, sizeof line, "%s: ", name);
   va_list args;
   va_start(args, format);
   std::vsnprintf(line + n, sizeof line - static_cast<size_t>(n), format, args);
@@ -60,8 +65,8 @@ ist_status ist_driver_device::breach(ist_error *error, const char *format,
 
 ist_status ist_driver_device::lostError(ist_error *error) const {
   return fail(error, IST_DEVICE_LOST,
-              "device sim:%u is lost; open another, or start the process again",
-              index);
+              "device %s is lost; open another, or start the process again",
+              name);
 }
 
 void ist_driver_device::lose() {
@@ -70,7 +75,7 @@ void ist_driver_device::lose() {
   while (running)
     ::pthread_cond_wait(&changed, &lock);
   lost = true;
-  sim::lose(index);
+  sim::lose(number);
   ::pthread_cond_broadcast(&changed);
 }
 
@@ -83,49 +88,6 @@ ist_status ist_driver_device::enter(const char *function, ist_error *error) {
 }
 
 namespace {
-
-int enumerate(const ist_host *, ist_identity *identities, uint32_t capacity,
-              uint32_t *count, ist_error *error) {
-  if (ist_status s = injectAtCall("enumerate", error))
-    return s;
-  Options o = options();
-  *count = static_cast<uint32_t>(o.devices);
-  for (uint32_t i = 0; i < capacity && i < o.devices; ++i) {
-    std::snprintf(identities[i].summary, sizeof identities[i].summary,
-                  "simulated device");
-    std::snprintf(identities[i].id, sizeof identities[i].id, "sim-%u", i);
-    identities[i].memory_bytes = o.memory;
-  }
-  return IST_OK;
-}
-
-int open(const ist_host *host, uint32_t index, const ist_native *native,
-         ist_driver_device **out, ist_error *error) {
-  ist_status s = injectAtCall("open", error);
-  if (s == IST_DEVICE_LOST && index < kMaxDevices)
-    lose(index);
-  if (s)
-    return s;
-  if (index >= options().devices)
-    return fail(error, IST_NOT_FOUND, "there are %llu simulated devices",
-                static_cast<unsigned long long>(options().devices));
-  if (native)
-    return fail(error, IST_UNAVAILABLE,
-                "the sim driver has no context of kind '%.64s' to take over",
-                native->kind);
-  if (isLost(index))
-    return fail(error, IST_DEVICE_LOST,
-                "device sim:%u is lost; open another, or start the process "
-                "again",
-                index);
-  ist_driver_device *d = make<ist_driver_device>();
-  if (!d)
-    return outOfMemory(error, sizeof *d, "a simulated device");
-  d->init(host, index, error);
-  count(counters.devices);
-  *out = d;
-  return IST_OK;
-}
 
 template <typename T> uint32_t length(const T *list) {
   uint32_t n = 0;
@@ -145,7 +107,7 @@ void endAll(ist_driver_device &d, T *&list, const char *what, End end) {
     end(list);
 }
 
-void close(ist_driver_device *d) {
+void closeDevice(ist_driver_device *d) {
   callWithoutResult();
   endAll(*d, d->queues, "queue", queueDestroy);
   endAll(*d, d->recordings, "recording", recordingExtension.destroy);
@@ -171,14 +133,9 @@ void close(ist_driver_device *d) {
 int describe(ist_driver_device *d, ist_description *out, ist_error *error) {
   if (ist_status s = d->enter("describe", error))
     return s;
-  out->summary = d->summary;
-  out->facts = d->facts.facts;
-  out->fact_count = d->facts.count;
-  out->flags = 0;
-  out->alignment = static_cast<uint32_t>(d->options.alignment);
-  out->max_grid = d->options.max_grid;
-  out->max_alloc =
-      d->options.max_alloc ? d->options.max_alloc : d->options.memory;
+  size_t size = out->struct_size;
+  *out = d->description;
+  out->struct_size = size;
   return IST_OK;
 }
 
@@ -193,9 +150,9 @@ int memInfo(ist_driver_device *d, uint64_t *available, uint64_t *total,
 }
 
 const void *extension(ist_driver_device *d, const char *name) {
-  if (d->options.recording && std::strcmp(name, IST_EXTENSION_RECORDING) == 0)
-    return &recordingExtension;
-  return nullptr;
+  if (std::strcmp(name, IST_EXTENSION_RECORDING) == 0)
+    return d->options.recording ? &recordingExtension : nullptr;
+  return backend::extension(name);
 }
 
 int alloc(ist_driver_device *d, ist_memory_kind kind, uint64_t bytes,
@@ -233,48 +190,93 @@ int import(ist_driver_device *d, const ist_import *import,
   return IST_OK;
 }
 
-const ist_driver table = {sizeof(ist_driver),
-                          "sim",
-                          "cpu",
-                          "elf",
-                          enumerate,
-                          open,
-                          close,
-                          describe,
-                          memInfo,
-                          extension,
-                          alloc,
-                          freeMemory,
-                          import,
-                          queueCreate,
-                          queueDestroy,
-                          copy,
-                          fill,
-                          launch,
-                          submit,
-                          semaphoreCreate,
-                          semaphoreDestroy,
-                          semaphoreQuery,
-                          semaphoreSignal,
-                          semaphoreWait,
-                          moduleLoad,
-                          moduleUnload,
-                          kernelGet};
-
 } // namespace
 
-extern "C" {
-
-IST_API const ist_driver *ist_driver_entry(uint32_t abi, ist_error *error) {
-  if (abi != IST_DRIVER_ABI) {
-    fail(error, IST_UNAVAILABLE,
-         "the sim driver was built for version %d of the driver table, and "
-         "this is version %u",
-         IST_DRIVER_ABI, abi);
-    return nullptr;
+int sim::enumerate(const Named *devices, uint32_t there,
+                   ist_identity *identities, uint32_t capacity, uint32_t *count,
+                   ist_error *error) {
+  if (ist_status s = injectAtCall("enumerate", error))
+    return s;
+  Options o = options();
+  *count = there;
+  for (uint32_t i = 0; i < capacity && i < there; ++i) {
+    std::snprintf(identities[i].summary, sizeof identities[i].summary, "%s",
+                  devices ? devices[i].summary : "simulated device");
+    std::snprintf(identities[i].name, sizeof identities[i].name, "%s",
+                  devices ? devices[i].name : "");
+    if (devices)
+      std::snprintf(identities[i].id, sizeof identities[i].id, "sim-%s",
+                    devices[i].name);
+    else
+      std::snprintf(identities[i].id, sizeof identities[i].id, "sim-%u", i);
+    identities[i].memory_bytes = o.memory;
   }
-  return configureFromEnvironment(error) ? nullptr : &table;
+  return IST_OK;
 }
+
+int sim::openDevice(const ist_host *host, uint32_t number, const char *name,
+                    const ist_native *native, ist_driver_device **out,
+                    ist_error *error) {
+  ist_status s = injectAtCall("open", error);
+  if (s == IST_DEVICE_LOST && number < kMaxDevices)
+    lose(number);
+  if (s)
+    return s;
+  if (native)
+    return fail(error, IST_UNAVAILABLE,
+                "the sim driver has no context of kind '%.64s' to take over",
+                native->kind);
+  if (isLost(number))
+    return fail(error, IST_DEVICE_LOST,
+                "device %s is lost; open another, or start the process again",
+                name);
+  ist_driver_device *d = make<ist_driver_device>();
+  if (!d)
+    return outOfMemory(error, sizeof *d, "a simulated device");
+  if (ist_status failed = d->init(host, number, name, error)) {
+    destroy(d);
+    return failed;
+  }
+  count(counters.devices);
+  *out = d;
+  return IST_OK;
+}
+
+ist_driver sim::makeTable(const char *vendor, const char *formats,
+                          decltype(ist_driver::enumerate) enumerate,
+                          decltype(ist_driver::open) open,
+                          const ist_driver *next) {
+  return {sizeof(ist_driver),
+          "sim",
+          vendor,
+          formats,
+          enumerate,
+          open,
+          closeDevice,
+          describe,
+          memInfo,
+          extension,
+          alloc,
+          freeMemory,
+          import,
+          queueCreate,
+          queueDestroy,
+          copy,
+          fill,
+          launch,
+          submit,
+          semaphoreCreate,
+          semaphoreDestroy,
+          semaphoreQuery,
+          semaphoreSignal,
+          semaphoreWait,
+          moduleLoad,
+          moduleUnload,
+          kernelGet,
+          next};
+}
+
+extern "C" {
 
 IST_API int ist_sim_configure(const char *options, ist_error *error) {
   return configure(options, error);

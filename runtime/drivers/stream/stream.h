@@ -242,7 +242,8 @@ template <typename Vendor> struct Table {
             semaphoreWait,
             moduleLoad,
             moduleUnload,
-            kernelGet};
+            kernelGet,
+            nullptr};
   }
 };
 
