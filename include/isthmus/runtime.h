@@ -349,6 +349,27 @@ IST_API ist_status ist_program_variant_fact(const ist_program *program,
                                             const char **key,
                                             const char **value,
                                             ist_error *error);
+
+/* A device that is not at hand, by what its driver would say of it. */
+typedef struct ist_device_description {
+  size_t struct_size;
+  const char *vendor;       /* whose code it runs: "nvidia" */
+  const char *formats;      /* that its driver loads: "ptx,cubin" */
+  const char *const *facts; /* keys and values by turns */
+  size_t fact_count;        /* pairs of them */
+} ist_device_description;
+#define IST_DEVICE_DESCRIPTION_INIT                                            \
+  {sizeof(ist_device_description), NULL, NULL, NULL, 0}
+
+/* Sets `variant` to the one that such a device is given, by the rules of
+   ist_program_load. `passed_over` (NULL is allowed) is called for each that
+   does not fit, with the reason. UNAVAILABLE: none fits. */
+IST_API ist_status ist_program_choose(
+    const ist_program *program, const ist_device_description *description,
+    uint32_t *variant,
+    void (*passed_over)(void *user, uint32_t variant, const char *why),
+    void *user, ist_error *error);
+
 IST_API ist_status ist_program_weight(const ist_program *program,
                                       uint32_t index, ist_weight_info *out,
                                       ist_error *error);

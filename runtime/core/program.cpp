@@ -3,6 +3,7 @@
 #include "session.h"
 #include "trace.h"
 #include "transfer.h"
+#include "variant.h"
 #include "verify.h"
 
 #include <cstdio>
@@ -40,93 +41,45 @@ void ist_program::remark(const char *line) {
       std::free(copy);
 }
 
-bool ist_program::fits(const fb::Variant &v, char *why, size_t size) const {
-  const char *target = v.target()->c_str();
-  size_t vendor = std::strcspn(target, ":");
-  const char *driver = device->driver->vendor;
-  char missing[64];
-  if (std::strlen(driver) != vendor ||
-      std::memcmp(driver, target, vendor) != 0) {
-    std::snprintf(why, size, "it is for %.*s devices", static_cast<int>(vendor),
-                  target);
-    return false;
-  }
-  if (!isSubset(v.format()->c_str(), device->driver->formats, missing,
-                sizeof missing)) {
-    std::snprintf(why, size, "the driver does not load format '%s'", missing);
-    return false;
-  }
-  for (uint32_t i = 0; i < count(v.facts()); ++i) {
-    const char *key = v.facts()->Get(i)->key()->c_str();
-    const char *value = v.facts()->Get(i)->value()->c_str();
-    const char *dot = std::strrchr(key, '.');
-    const char *mine = device->fact(key);
-    if (dot && std::strcmp(dot, ".arch") == 0 &&
-        (!mine || std::strcmp(mine, value) != 0)) {
-      std::snprintf(why, size,
-                    "it needs %.40s = %.40s and the device has %.40s", key,
-                    value, mine ? mine : "none");
-      return false;
-    }
-    if (dot && std::strcmp(dot, ".features") == 0 &&
-        !isSubset(value, mine ? mine : "", missing, sizeof missing)) {
-      std::snprintf(why, size, "the device lacks %s (%.40s)", missing, key);
-      return false;
-    }
-  }
-  return true;
-}
+namespace {
+class Opened final : public DeviceFacts {
+public:
+  explicit Opened(const ist_device &d) : d(d) {}
+  const char *vendor() const override { return d.driver->vendor; }
+  const char *formats() const override { return d.driver->formats; }
+  const char *fact(const char *key) const override { return d.fact(key); }
 
-ist_status ist_program::chooseVariant(int32_t wanted, ist_error *error) {
+private:
+  const ist_device &d;
+};
+} // namespace
+
+ist_status ist_program::choose(int32_t wanted, ist_error *error) {
   const auto &variants = *manifest->variants();
   if (wanted != IST_BEST_VARIANT &&
       (wanted < 0 || static_cast<uint32_t>(wanted) >= variants.size()))
     return fail(error, IST_NOT_FOUND,
                 "there is no variant %d; the artifact has %u", wanted,
                 variants.size());
-  if (!device) {
-    variant = wanted == IST_BEST_VARIANT ? 0 : wanted;
-    program = variants[variant]->program();
-    return IST_OK;
+  int64_t best = wanted == IST_BEST_VARIANT ? 0 : wanted;
+  if (device) {
+    char all[700] = "";
+    best = chooseVariant(
+        *manifest, Opened(*device), wanted, [&](uint32_t i, const char *why) {
+          char line[320];
+          std::snprintf(line, sizeof line,
+                        "variant %u (%.60s) was passed over: %s", i,
+                        variants[i]->target()->c_str(), why);
+          remark(line);
+          size_t used = std::strlen(all);
+          std::snprintf(all + used, sizeof all - used, "; %s", line);
+        });
+    if (best < 0)
+      return fail(error, IST_UNAVAILABLE,
+                  "no variant fits device %s%s; compile the model for it with "
+                  "--target=%s:native",
+                  device->name, all, device->driver->vendor);
   }
-
-  auto features = [](const fb::Variant &v) {
-    int64_t n = 0;
-    for (uint32_t i = 0; i < count(v.facts()); ++i) {
-      const char *key = v.facts()->Get(i)->key()->c_str();
-      const char *dot = std::strrchr(key, '.');
-      const char *p = v.facts()->Get(i)->value()->c_str();
-      if (dot && std::strcmp(dot, ".features") == 0 && *p)
-        for (++n; *p; ++p)
-          n += *p == ',';
-    }
-    return n;
-  };
-  int64_t best = -1, most = -1;
-  char all[700] = "";
-  for (uint32_t i = 0; i < variants.size(); ++i) {
-    if (wanted != IST_BEST_VARIANT && i != static_cast<uint32_t>(wanted))
-      continue;
-    const fb::Variant &v = *variants[i];
-    char why[200], line[320];
-    if (fits(v, why, sizeof why)) {
-      if (features(v) > most) {
-        most = features(v);
-        best = i;
-      }
-      continue;
-    }
-    std::snprintf(line, sizeof line, "variant %u (%.60s) was passed over: %s",
-                  i, v.target()->c_str(), why);
-    remark(line);
-    size_t used = std::strlen(all);
-    std::snprintf(all + used, sizeof all - used, "; %s", line);
-  }
-  if (best < 0)
-    return fail(error, IST_UNAVAILABLE,
-                "no variant fits device %s%s; compile the model for it with "
-                "--target=%s:native",
-                device->name, all, device->driver->vendor);
   variant = static_cast<uint32_t>(best);
   program = variants[variant]->program();
   return IST_OK;
@@ -151,7 +104,7 @@ ist_status ist_program::load(ist_device *d, int32_t wanted, ist_error *error) {
   }
   if (ist_status s = verifyManifest(bytes, zip, &manifest, error))
     return s;
-  if (ist_status s = chooseVariant(wanted, error))
+  if (ist_status s = choose(wanted, error))
     return s;
   if (!device)
     return IST_OK;

@@ -63,8 +63,7 @@ struct ist_program {
   isthmus::Array<uint8_t> derivedMade;
 
 private:
-  ist_status chooseVariant(int32_t wanted, ist_error *error);
-  bool fits(const isthmus::fb::Variant &v, char *why, size_t size) const;
+  ist_status choose(int32_t wanted, ist_error *error);
   void remark(const char *line);
   ist_status findFacts(ist_error *error);
   ist_status loadCode(ist_error *error);

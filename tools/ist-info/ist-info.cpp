@@ -1,5 +1,5 @@
-//===- ist-info.cpp - what is in an artifact
-//-------------------------------===//
+//===- ist-info.cpp - what is in an artifact ------------------------------===//
+#include "described.h"
 #include "model.h"
 
 #include <CLI/CLI.hpp>
@@ -16,6 +16,7 @@ struct Options {
   std::string artifact, device;
   std::vector<std::string> shapes;
   bool asJson = false, why = false, kernels = false, weights = false;
+  bool list = false;
   int variant = IST_BEST_VARIANT;
 };
 
@@ -273,15 +274,90 @@ void print(const json &j, const Options &o) {
     printFunction(f, o.kernels);
 }
 
+/// The variant that the device is given; for the others, why not.
+bool choose(const Model &model, const Described &device, int *variant,
+            json &remarks, Failure &failure) {
+  std::vector<const char *> facts;
+  for (const auto &[key, value] : device.facts) {
+    facts.push_back(key.c_str());
+    facts.push_back(value.c_str());
+  }
+  ist_device_description d = IST_DEVICE_DESCRIPTION_INIT;
+  d.vendor = device.vendor.c_str();
+  d.formats = device.formats.c_str();
+  d.facts = facts.data();
+  d.fact_count = device.facts.size();
+  struct PassedOver {
+    const ist_program *program;
+    json &remarks;
+  } user = {model.program.get(), remarks};
+  auto passedOver = [](void *user, uint32_t variant, const char *why) {
+    auto &to = *static_cast<PassedOver *>(user);
+    ist_variant_info v = {};
+    ist_program_variant(to.program, variant, &v, nullptr); // it is there
+    to.remarks.push_back(fmt::format("variant {} ({}) was passed over: {}",
+                                     variant, v.target, why));
+  };
+  uint32_t chosen = 0;
+  ist_error error = {};
+  if (ist_status s = ist_program_choose(model.program.get(), &d, &chosen,
+                                        passedOver, &user, &error)) {
+    failure = {s, fmt::format("{} ({}): {}", device.name, device.people,
+                              error.message)};
+    return false;
+  }
+  *variant = static_cast<int>(chosen);
+  return true;
+}
+
+int listDescribed(bool asJson) {
+  json all = json::object();
+  for (const Described &d : describedDevices()) {
+    json facts = json::object();
+    for (const auto &[key, value] : d.facts)
+      facts[key] = value;
+    all[d.name] = {{"about", d.people},
+                   {"vendor", d.vendor},
+                   {"formats", d.formats},
+                   {"facts", facts}};
+    if (!asJson)
+      fmt::print("{:<16} {}\n", d.name, d.people);
+  }
+  if (asJson)
+    fmt::print("{}\n", all.dump(2));
+  return 0;
+}
+
 int run(const Options &o) {
+  if (o.list)
+    return listDescribed(o.asJson);
+  if (o.artifact.empty())
+    return fail({IST_INVALID_ARGUMENT,
+                 "which artifact? ist-info model.ist; see --help"});
   std::string err;
   Shapes shapes;
   if (!parseShapes(o.shapes, &shapes, err))
     return fail({IST_INVALID_ARGUMENT, err});
   Failure failure;
   Model model;
-  bool inspect = o.device.empty() && !o.why;
-  if (!model.load(o.artifact, o.device, o.variant, inspect, failure))
+  auto described = describedDevice(o.device, err);
+  if (!err.empty())
+    return fail({IST_INVALID_ARGUMENT, err});
+  int variant = o.variant;
+  json remarks = json::array();
+  if (described) {
+    Model any;
+    if (!any.load(o.artifact, "", IST_BEST_VARIANT, true, failure))
+      return fail(failure);
+    if (!choose(any, *described, &variant, remarks, failure)) {
+      for (const json &line : remarks)
+        fmt::print(stderr, "{}\n", line.get<std::string>());
+      return fail(failure);
+    }
+  }
+  bool inspect = described || (o.device.empty() && !o.why);
+  if (!model.load(o.artifact, inspect ? "" : o.device, variant, inspect,
+                  failure))
     return fail(failure);
   const ist_program *p = model.program.get();
   ist_artifact_info info;
@@ -295,7 +371,7 @@ int run(const Options &o) {
             {"weights", weightsJson(p, info)},
             {"kernels", kernelsJson(p, info)},
             {"functions", json::array()},
-            {"remarks", json::array()}};
+            {"remarks", remarks}};
   for (uint32_t i = 0; i < info.function_count; ++i) {
     ist_function_info f;
     if (ist_program_function(p, i, &f, nullptr) ||
@@ -319,7 +395,7 @@ int run(const Options &o) {
 int main(int argc, char **argv) {
   Options o;
   CLI::App app("Shows what is in an artifact.", "ist-info");
-  app.add_option("artifact", o.artifact, "model.ist")->required();
+  app.add_option("artifact", o.artifact, "model.ist");
   app.add_option("--shape", o.shapes,
                  "sizes to tell memory for: batch=4,seq=128 (default: the "
                  "smallest)");
@@ -328,8 +404,13 @@ int main(int argc, char **argv) {
                "kernels, and launches with their nodes");
   app.add_flag("--weights", o.weights, "each weight");
   app.add_option("--variant", o.variant, "index of the variant to show");
-  app.add_option("--device", o.device,
-                 "load it for this device, to see which variant fits");
+  app.add_option(
+      "--device", o.device,
+      "see which variant fits: a device to load it for (cuda:0), one "
+      "that is not at hand (h100; see --list-described), or a JSON "
+      "file that describes one");
+  app.add_flag("--list-described", o.list,
+               "show the devices that --device knows by description, and end");
   app.add_flag("--why", o.why, "load it, and say why variants do not fit");
   app.set_version_flag("--version", ist_version());
   CLI11_PARSE(app, argc, argv);

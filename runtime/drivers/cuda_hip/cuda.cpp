@@ -1,5 +1,6 @@
 //===- cuda.cpp - what CUDA does its own way ------------------------------===//
 #include "cuda.h"
+#include "chips.h"
 
 #include <cstdio>
 
@@ -40,57 +41,14 @@ Code Cuda::arch(const Symbols &api, int device, char *out, size_t size) {
   return code;
 }
 
-/// Compute capabilities, as major * 10 + minor, that PTX or cubins exist for.
-static const int capabilities[] = {50, 52,  53,  60,  61,  62,  70,
-                                   72, 75,  80,  86,  87,  88,  89,
-                                   90, 100, 101, 103, 110, 120, 121};
-/// PTX versions and the CUDA version whose drivers brought them.
-static const struct {
-  int ptx, cuda;
-} ptxVersions[] = {{70, 11000}, {71, 11010}, {72, 11020}, {73, 11030},
-                   {74, 11040}, {75, 11050}, {76, 11060}, {77, 11070},
-                   {78, 11080}, {80, 12000}, {81, 12010}, {82, 12020},
-                   {83, 12030}, {84, 12040}, {85, 12050}, {86, 12070},
-                   {87, 12080}, {88, 12090}, {90, 13000}, {91, 13010}};
-
-/// The rules of compatibility, spelt out so that a variant needs but to ask:
-/// PTX for sm_80 runs on every later chip, for sm_90a on that chip alone, for
-/// sm_100f on the same major version from 10.0 on; machine code on the same
-/// major version.
 void Cuda::facts(const Self &gpu, const char *arch, Device &d) {
   int major = 0, minor = 0, driver = 0;
   capability(*gpu.api, gpu.device, &major, &minor);
   gpu.api->DriverGetVersion(&driver);
-  int own = major * 10 + minor;
-  char list[1200] = "";
-  size_t used = 0;
-  auto add = [&](const char *format, int a, char suffix = 0) {
-    used += static_cast<size_t>(
-        std::snprintf(list + used, sizeof list - used, format, a, suffix));
-    if (used > sizeof list - 1)
-      used = sizeof list - 1;
-  };
-  bool known = false;
-  for (int c : capabilities) {
-    if (c > own)
-      continue;
-    known |= c == own;
-    add(",sm_%d", c);
-    if (c / 10 != major)
-      continue;
-    add(",cubin_sm_%d", c);
-    if (c >= 100)
-      add(",sm_%d%c", c, 'f');
-  }
-  if (!known)
-    add(",sm_%d", own), add(",cubin_sm_%d", own);
-  if (own >= 90)
-    add(",sm_%d%c", own, 'a'), add(",cubin_sm_%d%c", own, 'a');
-  for (auto &v : ptxVersions)
-    if (v.cuda <= driver)
-      add(",ptx%d", v.ptx);
+  char features[1200];
+  chips::nvidia(major * 10 + minor, driver, features, sizeof features);
   d.fact("nvidia.arch", "%s", arch);
-  d.fact("nvidia.features", "%s", list + 1);
+  d.fact("nvidia.features", "%s", features);
   d.fact("nvidia.driver", "%d.%d", driver / 1000, driver % 1000 / 10);
 }
 

@@ -1,5 +1,6 @@
 //===- hip.cpp - what HIP does its own way --------------------------------===//
 #include "hip.h"
+#include "chips.h"
 
 #include <cstdio>
 
@@ -39,41 +40,12 @@ Code Hip::arch(const Symbols &api, int device, char *out, size_t size) {
   return code;
 }
 
-/// The generic target whose code a chip runs too, or "": LLVM's
-/// AMDGPUUsage, "Generic processor code objects".
-static const char *familyOf(const char *arch, size_t n) {
-  static const struct {
-    const char *family, *chips;
-  } rows[] = {
-      {"gfx9-generic", "gfx900,gfx902,gfx904,gfx906,gfx909,gfx90c,"},
-      {"gfx9-4-generic", "gfx942,gfx950,"},
-      {"gfx10-1-generic", "gfx1010,gfx1011,gfx1012,gfx1013,"},
-      {"gfx10-3-generic",
-       "gfx1030,gfx1031,gfx1032,gfx1033,gfx1034,gfx1035,gfx1036,"},
-      {"gfx11-generic",
-       "gfx1100,gfx1101,gfx1102,gfx1103,gfx1150,gfx1151,gfx1152,gfx1153,"},
-      {"gfx12-generic", "gfx1200,gfx1201,"}};
-  for (const auto &row : rows)
-    for (const char *p = row.chips; *p; p += std::strcspn(p, ",") + 1)
-      if (std::strcspn(p, ",") == n && std::memcmp(p, arch, n) == 0)
-        return row.family;
-  return "";
-}
-
-/// Code for a chip runs on that chip alone, code for its family on all of them;
-/// code that asks for sramecc or xnack on or off where it is so.
 void Hip::facts(const Self &gpu, const char *arch, Device &d) {
   int driver = 0;
   gpu.api->DriverGetVersion(&driver);
-  size_t n = std::strcspn(arch, ":");
-  char features[128] = "";
-  const char *family = familyOf(arch, n);
-  std::snprintf(features, sizeof features, "%s%s%s", family, *family ? "," : "",
-                arch);
-  for (char *p = features; *p; ++p)
-    if (*p == ':')
-      *p = ',';
-  d.fact("amd.arch", "%.*s", static_cast<int>(n), arch);
+  char features[128];
+  chips::amd(arch, features, sizeof features);
+  d.fact("amd.arch", "%.*s", static_cast<int>(std::strcspn(arch, ":")), arch);
   d.fact("amd.features", "%s", features);
   d.fact("amd.driver", "%d", driver);
 }

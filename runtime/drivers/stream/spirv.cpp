@@ -1,5 +1,6 @@
 //===- spirv.cpp ----------------------------------------------------------===//
 #include "spirv.h"
+#include "chips.h"
 
 #include <cstdio>
 
@@ -32,19 +33,9 @@ ist_status stream::checkSpirv(const void *code, size_t size, ist_error *error) {
 
 void stream::spirvFacts(Device &d, uint32_t ip, bool float16, bool float64,
                         uint32_t groupLanes, uint64_t groupBytes) {
-  // Architecture and release, as in ocloc's table of devices.
-  struct Chip {
-    uint32_t architecture, release;
-    const char *name;
-  };
-  static const Chip chips[] = {
-      {12, 60, "pvc"}, {12, 61, "pvc"}, {20, 1, "bmg"}, {20, 2, "bmg"}};
-  const char *chip = "";
-  for (const Chip &c : chips)
-    if (ip >> 22 == c.architecture && (ip >> 14 & 0xff) == c.release)
-      chip = c.name;
-  d.fact("intel.features", "spirv64%s%s%s%s", *chip ? "," : "", chip,
-         float16 ? ",float16" : "", float64 ? ",float64" : "");
+  char features[64];
+  chips::intel(ip, float16, float64, features, sizeof features);
+  d.fact("intel.features", "%s", features);
   d.fact("intel.workgroup_lanes", "%u", groupLanes);
   d.fact("intel.workgroup_bytes", "%llu",
          static_cast<unsigned long long>(groupBytes));
