@@ -275,6 +275,18 @@ static void emitConv(TileBuilder &tb, graph::ConvOp op,
   });
 }
 
+/// A point's loops end with one value a result: none may vary along them.
+static std::string whyNotReduced(linalg::LinalgOp op) {
+  auto kinds = op.getIteratorTypesArray();
+  for (int64_t i = 0; i < op.getNumDpsInits(); ++i)
+    for (unsigned d = 0; d < op.getNumLoops(); ++d)
+      if (kinds[d] == utils::IteratorType::reduction &&
+          op.getMatchingIndexingMap(op.getDpsInitOperand(i)).isFunctionOfDim(d))
+        return "result " + std::to_string(i) + " varies along loop " +
+               std::to_string(d) + ", which reduces";
+  return "";
+}
+
 std::string kernel::planLoops(FuncOp kernel, const TargetInfo &info,
                               bool serial) {
   Operation *main = nullptr;
@@ -289,8 +301,11 @@ std::string kernel::planLoops(FuncOp kernel, const TargetInfo &info,
   }
   // Long points in small groups, so that more of them run at once.
   bool reduces = !main || isa<graph::ConvOp>(main);
-  if (auto op = dyn_cast_or_null<linalg::LinalgOp>(main))
+  if (auto op = dyn_cast_or_null<linalg::LinalgOp>(main)) {
+    if (std::string varies = whyNotReduced(op); !varies.empty())
+      return varies;
     reduces = op.getNumReductionLoops();
+  }
   int64_t lanes = 0;
   if (info.form == Form::lanes)
     lanes = serial    ? 1
