@@ -13,6 +13,7 @@
 #define ISTHMUS_TARGETS_TARGET_H
 
 #include "dialects/Kernel/Kernel.h"
+#include "targets/MatrixUnit.h"
 
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/ArrayRef.h"
@@ -40,6 +41,16 @@ struct TargetInfo {
   unsigned maxGroup = 1;       // lanes a workgroup
   unsigned workgroupBytes = 0; // workgroup memory of a kernel, 0: as you like
   unsigned l1Bytes = 32 << 10, l2Bytes = 512 << 10;
+  /// What multiplies tiles, the fastest of its types first.
+  llvm::ArrayRef<MatrixUnit> units;
+  /// The most bytes that a lane copies to workgroup memory without waiting; 0:
+  /// it loads and stores them.
+  unsigned asyncCopyBytes = 0;
+  /// A subgroup loads matrices of 8 rows of 16 bytes from workgroup memory
+  /// together (kernel.load_matrices).
+  bool matrixLoads = false;
+  /// f32 products may be made of tf32 operands: asked for, never a default.
+  bool tf32 = false;
   /// What a device must offer to run this code, as key and value.
   std::vector<std::pair<std::string, std::string>> requires_;
 };

@@ -42,6 +42,12 @@ ptxas = shutil.which("ptxas")
 if ptxas and "sm_100a" in subprocess.run([ptxas, "--help"], capture_output=True, text=True).stdout:
     config.available_features.add("ptxas")
 
+# NVIDIA's disassembler, of requirements.txt.
+find = os.path.join(config.source_dir, "test", "targets", "nvidia", "Inputs")
+find = f"import sys; sys.path.insert(0, {find!r}); import sass; sys.exit(not sass.disassembler())"
+if subprocess.run([config.python, "-B", "-c", find]).returncode == 0:
+    config.available_features.add("nvdisasm")
+
 # An OpenCL library with a CPU device that takes SPIR-V.
 if "ISTHMUS_OPENCL" in os.environ:
     config.available_features.add("opencl")

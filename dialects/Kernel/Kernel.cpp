@@ -211,9 +211,60 @@ LogicalResult RolesOp::verify() {
   return success();
 }
 
+LogicalResult AsyncRunOp::verify() {
+  auto from = cast<MemRefType>(getSource().getType());
+  auto to = cast<MemRefType>(getTile().getType());
+  Type element = from.getElementType();
+  if (element != to.getElementType() || !element.isIntOrFloat())
+    return emitOpError("source and tile differ in element type");
+  if (int64_t(getIndices().size()) != from.getRank() ||
+      int64_t(getTileIndices().size()) != to.getRank())
+    return emitOpError("needs an index for each dim of source and tile");
+  if (to.getMemorySpaceAsInt() != kWorkgroupSpace)
+    return emitOpError("tile must be in memory space ")
+           << kWorkgroupSpace << ", got " << to;
+  int64_t bytes = int64_t(getCount()) * element.getIntOrFloatBitWidth() / 8;
+  if (bytes != 4 && bytes != 8 && bytes != 16)
+    return emitOpError("copies 4, 8 or 16 bytes, not ") << bytes;
+  return success();
+}
+
 //===----------------------------------------------------------------------===//
 // Tiles
 //===----------------------------------------------------------------------===//
+
+LogicalResult EachOp::verify() {
+  auto type = cast<VectorType>(getTile().getType());
+  Block &block = getBody().front();
+  unsigned rank = type.getRank();
+  bool good = block.getNumArguments() == rank + 1 &&
+              block.getArgument(rank).getType() == type.getElementType();
+  for (unsigned d = 0; good && d < rank; ++d)
+    good = block.getArgument(d).getType().isIndex();
+  if (!good)
+    return emitOpError("body takes an index for each dim of ")
+           << type << " and an element";
+  return success();
+}
+
+LogicalResult LoadMatricesOp::verify() {
+  auto from = cast<MemRefType>(getMemref().getType());
+  auto to = cast<VectorType>(getResult().getType());
+  Type element = from.getElementType();
+  if (int64_t(getIndices().size()) != from.getRank())
+    return emitOpError("needs ")
+           << from.getRank() << " indices, has " << getIndices().size();
+  if (element != to.getElementType() || !element.isIntOrFloat() ||
+      from.getMemorySpaceAsInt() != kWorkgroupSpace)
+    return emitOpError("reads elements of ")
+           << to << " from memory space " << kWorkgroupSpace;
+  int64_t bits = to.getNumElements() * element.getIntOrFloatBitWidth();
+  if (bits != 32 && bits != 64 && bits != 128)
+    return emitOpError("results in 4, 8 or 16 bytes a lane, not ") << to;
+  if (getTransposed() && element.getIntOrFloatBitWidth() != 16)
+    return emitOpError("transposes elements of 2 bytes, not ") << element;
+  return success();
+}
 
 void MmaOp::getEffects(
     SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>

@@ -291,10 +291,12 @@ LogicalResult FuncOp::verifyRegions() {
       op->emitOpError("is not allowed in form(") << stringifyForm(form) << ")";
       return WalkResult::interrupt();
     }
-    bool lanesOnly = isa<LaneIdOp, BarrierOp, ShuffleOp>(op);
-    bool tiledOnly = isa<MmaOp, RelayoutOp, RingOp, RingAcquireOp, RingWaitOp,
-                         RingCommitOp, RingReleaseOp, AsyncCopyOp, RolesOp>(op);
-    bool gridOnly = tiledOnly || isa<GroupIdOp, AllocOp>(op);
+    bool lanesOnly = isa<LaneIdOp, BarrierOp, ShuffleOp, LaneMmaOp,
+                         LoadMatricesOp, AsyncCommitOp, AsyncWaitOp>(op);
+    bool tiledOnly =
+        isa<MmaOp, EachOp, RelayoutOp, RingOp, RingAcquireOp, RingWaitOp,
+            RingCommitOp, RingReleaseOp, AsyncCopyOp, RolesOp>(op);
+    bool gridOnly = tiledOnly || isa<GroupIdOp, AllocOp, AsyncRunOp>(op);
     if ((lanesOnly && form != Form::lanes) ||
         (tiledOnly && form == Form::lanes && !isa<RelayoutOp>(op)) ||
         (gridOnly && form == Form::tensor)) {

@@ -272,7 +272,7 @@ bool Compilation::compileVariant(const Target &target, const TargetInfo &info,
   graph::hoistInvariants(m);
   if (failed(graph::hoistInit(m)))
     return false;
-  if (options.fuse && failed(graph::fuseElementwise(m)))
+  if (options.fuse && failed(graph::fuseElementwise(m, info)))
     return false;
   if (options.reference)
     graph::addCompareFunctions(m);
@@ -298,7 +298,9 @@ bool Compilation::compileVariant(const Target &target, const TargetInfo &info,
     if (options.remarks)
       for (const kernel::PlanRemark &r : remarks)
         errors << "remark: " << name << ": " << r.plan << ": "
-               << (r.declined.empty() ? "taken" : r.declined) << "\n";
+               << (r.declined.empty() ? "taken" : r.declined)
+               << (r.taken == r.plan || r.taken.empty() ? "" : ": " + r.taken)
+               << "\n";
   }
   if (failed(verify(m)))
     return false;
@@ -310,7 +312,7 @@ bool Compilation::compileVariant(const Target &target, const TargetInfo &info,
   }
   if (info.form == kernel::Form::lanes) {
     for (auto k : m.getOps<kernel::FuncOp>())
-      if (failed(kernel::distribute(k, info.subgroup)))
+      if (failed(kernel::distribute(k, info)))
         return false;
     if (failed(verify(m)))
       return false;
@@ -349,9 +351,8 @@ bool Compilation::compileVariant(const Target &target, const TargetInfo &info,
   auto required = info.requires_;
   if (target.requirements)
     for (auto &[key, value] : target.requirements(*code)) {
-      auto same = llvm::find_if(required, [&key = key](auto &fact) {
-        return fact.first == key;
-      });
+      auto same = llvm::find_if(
+          required, [&key = key](auto &fact) { return fact.first == key; });
       if (same == required.end())
         required.push_back({key, value});
       else
@@ -461,6 +462,7 @@ bool Compilation::run() {
     const Target *target = findTarget(spec, info, error);
     if (!target)
       return fail("IST-C0007", error);
+    info.tf32 = options.tf32;
     if (!compileVariant(*target, info, manifest, codes))
       return false;
   }

@@ -31,6 +31,7 @@ struct CompileOptions {
   unsigned jobs = 0; // 0: one per core
   bool fuse = true;
   bool remarks = false;     // print each kernel's plans
+  bool tf32 = false;        // TargetInfo::tf32
   unsigned refuseEvery = 0; // PlanOptions::refuseEvery
   bool reference = false;   // add what ist-run --compare=reference runs
   std::string breakKernel;  // make kernels wrong whose name holds this

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "lib/Pipelines/LanesToLLVM.h"
 #include "lib/Pipelines/KernelToLLVM.h"
+#include "lib/Pipelines/LaneUnits.h"
 
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -241,8 +242,6 @@ static LogicalResult makeFunction(kernel::FuncOp k, const TargetInfo &info,
       std::string name = object.name + "_wg" + std::to_string(allocs++);
       if (failed(lowerAlloc(alloc, name, workgroup)))
         return failure();
-    } else {
-      return op->emitError("has no lowering from form(lanes) yet");
     }
   }
   object.workgroupBytes = workgroup;
@@ -268,7 +267,7 @@ static LogicalResult makeFunction(kernel::FuncOp k, const TargetInfo &info,
   spaces.recursivelyReplaceElementsIn(f, /*replaceAttrs=*/true,
                                       /*replaceLocs=*/false,
                                       /*replaceTypes=*/true);
-  return success();
+  return lowerLaneUnits(f, info, facts);
 }
 
 /// bf16 as i16 all through `f`, which does no arithmetic on it any more.

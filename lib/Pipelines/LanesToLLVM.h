@@ -48,6 +48,13 @@ struct LanesFacts {
   bool bf16;
   /// LLVM function attributes of the kernel; "{group}" becomes the group size.
   llvm::ArrayRef<std::pair<const char *, const char *>> attributes;
+  /// Intrinsics that copy 4, 8 and 16 bytes (to, from, bytes that are read),
+  /// make a batch, and wait; null where TargetInfo::asyncCopyBytes is 0.
+  struct {
+    const char *copy4, *copy8, *copy16, *commit, *wait;
+  } async = {};
+  /// Where TargetInfo::matrixLoads: the intrinsic without its count and type.
+  const char *loadMatrices = nullptr;
 };
 
 /// Rewrites the one kernel.func in `module`, form(lanes), into an LLVM function

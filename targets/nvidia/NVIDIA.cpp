@@ -44,7 +44,12 @@ static const LanesFacts facts = {
     /*fenceMemory=*/nullptr,
     /*privateSpace=*/0,
     /*bf16=*/true,
-    attributes};
+    attributes,
+    {"llvm.nvvm.cp.async.ca.shared.global.4.s",
+     "llvm.nvvm.cp.async.ca.shared.global.8.s",
+     "llvm.nvvm.cp.async.cg.shared.global.16.s",
+     "llvm.nvvm.cp.async.commit.group", "llvm.nvvm.cp.async.wait.group"},
+    "llvm.nvvm.ldmatrix.sync.aligned.m8n8"};
 
 /// What a device must offer to run this PTX. All that a chip builds upon is
 /// named, so that of two variants that fit the one for the later chip asks for
@@ -80,6 +85,9 @@ static std::optional<TargetInfo> parse(llvm::StringRef arch,
     info.maxGroup = 1024;
     // Static .shared; chips have more for kernels that size it at launch.
     info.workgroupBytes = 48 << 10;
+    info.units = nvidia::matrixUnits();
+    info.asyncCopyBytes = 16;
+    info.matrixLoads = true;
     info.requires_ = {{"nvidia.features", featuresFor(row)}};
     return info;
   }

@@ -13,6 +13,9 @@ namespace isthmus::nvidia {
 
 Target target();
 
+/// mma.sync, which every chip that has a row has.
+llvm::ArrayRef<MatrixUnit> matrixUnits();
+
 } // namespace isthmus::nvidia
 
 #endif // ISTHMUS_TARGETS_NVIDIA_NVIDIA_H

@@ -472,3 +472,60 @@ kernel.func @shuffle_form form(tiled) out %y: memref<1xi32> grid(#grid) group 32
   %w = kernel.shuffle %v xor 4 // expected-error {{is not allowed in form(tiled)}}
   kernel.return
 }
+
+// -----
+
+#grid = affine_map<() -> (1)>
+kernel.func @each_arguments form(tiled) grid(#grid) group 32 {
+  %v = arith.constant dense<1.0> : vector<16x16xf32>
+  // expected-error@+1 {{body takes an index for each dim of 'vector<16x16xf32>' and an element}}
+  kernel.each %v : vector<16x16xf32> {
+  ^bb0(%i: index, %e: f32):
+  }
+  kernel.return
+}
+
+// -----
+
+#grid = affine_map<() -> (1)>
+kernel.func @run_bytes form(lanes) in %x: memref<64xf16> grid(#grid) group 32 {
+  %c0 = arith.constant 0 : index
+  %yes = arith.constant true
+  %tile = kernel.alloc : memref<64xf16, 3>
+  // expected-error@+1 {{copies 4, 8 or 16 bytes, not 6}}
+  kernel.async_run %x[%c0] to %tile[%c0] count 3 if %yes : memref<64xf16> to memref<64xf16, 3>
+  kernel.return
+}
+
+// -----
+
+#grid = affine_map<() -> (1)>
+kernel.func @run_space form(lanes) in %x: memref<64xf16>, out %y: memref<64xf16> grid(#grid) group 32 {
+  %c0 = arith.constant 0 : index
+  %yes = arith.constant true
+  // expected-error@+1 {{tile must be in memory space 3, got 'memref<64xf16>'}}
+  kernel.async_run %x[%c0] to %y[%c0] count 8 if %yes : memref<64xf16> to memref<64xf16>
+  kernel.return
+}
+
+// -----
+
+#grid = affine_map<() -> (1)>
+kernel.func @matrices_transposed form(lanes) grid(#grid) group 32 {
+  %c0 = arith.constant 0 : index
+  %tile = kernel.alloc : memref<16x16xi8, 3>
+  // expected-error@+1 {{transposes elements of 2 bytes, not 'i8'}}
+  %a = kernel.load_matrices %tile[%c0, %c0] transposed : memref<16x16xi8, 3> -> vector<16xi8>
+  kernel.return
+}
+
+// -----
+
+#grid = affine_map<() -> (1)>
+kernel.func @matrices_count form(lanes) grid(#grid) group 32 {
+  %c0 = arith.constant 0 : index
+  %tile = kernel.alloc : memref<16x16xi8, 3>
+  // expected-error@+1 {{results in 4, 8 or 16 bytes a lane, not 'vector<3xi8>'}}
+  %a = kernel.load_matrices %tile[%c0, %c0] : memref<16x16xi8, 3> -> vector<3xi8>
+  kernel.return
+}

@@ -83,3 +83,39 @@ kernel.func @lanes form(lanes) grid(#g0) group 32 {
   %r = kernel.relayout %v from #from to #to : vector<4x4xf32>
   kernel.return
 }
+
+// CHECK-LABEL: kernel.func @each form(tiled)
+kernel.func @each form(tiled) in %x: memref<64x64xf16>, out %y: memref<16x16xf32> grid(#g0) group 32 {
+  %c0 = arith.constant 0 : index
+  %yes = arith.constant true
+  %tile = kernel.alloc : memref<8x8xf16, 3>
+  // CHECK: kernel.async_run %{{.*}}[%{{.*}}, %{{.*}}] to %{{.*}}[%{{.*}}, %{{.*}}] count 8 if %{{.*}} : memref<64x64xf16> to memref<8x8xf16, 3>
+  kernel.async_run %x[%c0, %c0] to %tile[%c0, %c0] count 8 if %yes : memref<64x64xf16> to memref<8x8xf16, 3>
+  %v = arith.constant dense<1.0> : vector<16x16xf32>
+  // CHECK: kernel.each %{{.*}} : vector<16x16xf32> {
+  // CHECK-NEXT: ^bb0(%[[I:.*]]: index, %[[J:.*]]: index, %[[V:.*]]: f32):
+  // CHECK-NEXT: memref.store %[[V]], %{{.*}}[%[[I]], %[[J]]]
+  kernel.each %v : vector<16x16xf32> {
+  ^bb0(%i: index, %j: index, %e: f32):
+    memref.store %e, %y[%i, %j] : memref<16x16xf32>
+  }
+  kernel.return
+}
+
+// CHECK-LABEL: kernel.func @units form(lanes)
+kernel.func @units form(lanes) grid(#g0) group 32 {
+  %c0 = arith.constant 0 : index
+  %tile = kernel.alloc : memref<16x16xf16, 3>
+  // CHECK: kernel.async_commit
+  kernel.async_commit
+  // CHECK: kernel.async_wait 1
+  kernel.async_wait 1
+  // CHECK: kernel.load_matrices %{{.*}}[%{{.*}}, %{{.*}}] : memref<16x16xf16, 3> -> vector<8xf16>
+  %a = kernel.load_matrices %tile[%c0, %c0] : memref<16x16xf16, 3> -> vector<8xf16>
+  // CHECK: kernel.load_matrices %{{.*}}[%{{.*}}, %{{.*}}] transposed : memref<16x16xf16, 3> -> vector<4xf16>
+  %b = kernel.load_matrices %tile[%c0, %c0] transposed : memref<16x16xf16, 3> -> vector<4xf16>
+  %c = arith.constant dense<0.0> : vector<4xf32>
+  // CHECK: kernel.lane_mma %{{.*}}, %{{.*}}, %{{.*}} unit "m16n8k16.f32.f16" : vector<8xf16>, vector<4xf16>, vector<4xf32>
+  %d = kernel.lane_mma %a, %b, %c unit "m16n8k16.f32.f16" : vector<8xf16>, vector<4xf16>, vector<4xf32>
+  kernel.return
+}

@@ -77,9 +77,9 @@ int main(int argc, char **argv) {
       one->push_back(copy);
       if (info.form == kernel::Form::lanes && copy.getGroup() &&
           copy.getForm() == kernel::Form::tiled &&
-          failed(kernel::distribute(copy, info.subgroup)))
-        return fail("IST-T0007", "kernel '" + k.getSymName() +
-                                     "' has no form(lanes)");
+          failed(kernel::distribute(copy, info)))
+        return fail("IST-T0007",
+                    "kernel '" + k.getSymName() + "' has no form(lanes)");
       mlir::FailureOr<KernelObject> object = target->compile(*one, info);
       if (failed(object))
         return fail("IST-T0007", "kernel '" + k.getSymName() +

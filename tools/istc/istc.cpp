@@ -121,6 +121,9 @@ int main(int argc, char **argv) {
   app.add_option("-O", level, "0: no fusion, 2: all (default)");
   app.add_option("--dump-dir", options.dumpDir, "write every stage there");
   app.add_flag("--remarks", options.remarks, "print each kernel's plans");
+  app.add_flag("--tf32", options.tf32,
+               "f32 products may round their operands to tf32 where a matrix "
+               "unit takes that");
   app.add_flag("--list-targets", list, "print the targets and exit");
   app.add_flag("--list-ops", listOps, "print the operators and exit");
   app.add_option("--explain", explain, "say what a message's code means");

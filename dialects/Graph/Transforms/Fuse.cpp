@@ -144,9 +144,65 @@ static void readThroughUnitReshapes(func::FuncOp func) {
   }
 }
 
-LogicalResult graph::fuseElementwise(ModuleOp module) {
+/// The operation whose only work is to widen its input's elements, or null.
+static linalg::GenericOp asWidening(Value v) {
+  auto op = v.getDefiningOp<linalg::GenericOp>();
+  if (!op || op.getNumDpsInputs() != 1 || op->getNumResults() != 1 ||
+      op.getNumReductionLoops() ||
+      !op.getIndexingMapsArray().back().isIdentity())
+    return nullptr;
+  Block &block = op->getRegion(0).front();
+  Operation *widen = block.getTerminator()->getOperand(0).getDefiningOp();
+  bool good =
+      isa_and_nonnull<arith::ExtFOp, arith::ExtSIOp, arith::ExtUIOp>(widen) &&
+      widen->getOperand(0) == block.getArgument(0) &&
+      !widen->getOperand(0).getType().isInteger(1);
+  return good ? op : nullptr;
+}
+
+/// Products read their operands as they are, and widen them on the way: less
+/// memory, and what a matrix unit wants.
+static void readBeforeWidening(func::FuncOp func) {
+  SmallVector<linalg::GenericOp> products;
+  func.walk([&](linalg::GenericOp op) {
+    if (graph::isContraction(op))
+      products.push_back(op);
+  });
+  for (linalg::GenericOp op : products)
+    for (unsigned i = 0; i < op.getNumDpsInputs(); ++i) {
+      OpOperand *use = op.getDpsInputOperand(i);
+      linalg::GenericOp widening = asWidening(use->get());
+      if (!widening)
+        continue;
+      SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+      maps[i] = widening.getIndexingMapsArray()[0].compose(maps[i]);
+      // Every loop's extent must still be seen in some operand.
+      if (!inversePermutation(concatAffineMaps(maps, op.getContext())))
+        continue;
+      BlockArgument arg = op.getRegion().front().getArgument(i);
+      Value from = widening.getDpsInputs()[0];
+      OpBuilder b(op.getContext());
+      b.setInsertionPointToStart(arg.getOwner());
+      arg.setType(getElementTypeOrSelf(from.getType()));
+      Operation *widen = widening.getRegion()
+                             .front()
+                             .getTerminator()
+                             ->getOperand(0)
+                             .getDefiningOp();
+      IRMapping map;
+      map.map(widen->getOperand(0), arg);
+      Operation *clone = b.clone(*widen, map);
+      arg.replaceAllUsesExcept(clone->getResult(0), clone);
+      op.setIndexingMapsAttr(b.getAffineMapArrayAttr(maps));
+      use->set(from);
+    }
+}
+
+LogicalResult graph::fuseElementwise(ModuleOp module, const TargetInfo &info) {
   for (auto func : module.getOps<func::FuncOp>()) {
     readThroughUnitReshapes(func);
+    if (info.form == kernel::Form::lanes)
+      readBeforeWidening(func);
     RewritePatternSet patterns(module.getContext());
     linalg::populateElementwiseOpsFusionPatterns(patterns, shouldFuse);
     GreedyRewriteConfig config;
@@ -160,7 +216,8 @@ LogicalResult graph::fuseElementwise(ModuleOp module) {
   return success();
 }
 
-linalg::GenericOp graph::findEpilogue(Operation *anchor) {
+linalg::GenericOp graph::findEpilogue(Operation *anchor,
+                                      const TargetInfo &info) {
   if (anchor->getNumResults() != 1 || !anchor->getResult(0).hasOneUse())
     return nullptr;
   OpOperand &use = *anchor->getResult(0).use_begin();
@@ -189,7 +246,9 @@ linalg::GenericOp graph::findEpilogue(Operation *anchor) {
     return nullptr;
   }
   unsigned loops = consumer.getNumLoops();
-  if (vector && (!loops || !kernel::canVectorize(consumer, loops - 1).empty()))
+  // Lanes run it on scalars.
+  if (vector && info.form == kernel::Form::tiled &&
+      (!loops || !kernel::canVectorize(consumer, loops - 1).empty()))
     return nullptr;
   bool captures = false;
   consumer->getRegion(0).walk([&](tensor::ExtractOp) { captures = true; });

@@ -7,21 +7,26 @@
 #ifndef ISTHMUS_DIALECTS_GRAPH_TRANSFORMS_FUSE_H
 #define ISTHMUS_DIALECTS_GRAPH_TRANSFORMS_FUSE_H
 
+#include "targets/Target.h"
+
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/IR/BuiltinOps.h"
 
 namespace isthmus::graph {
 
 /// Joins chains of elementwise operations, and elementwise producers with the
-/// reductions that read them, into single linalg.generic ops.
-mlir::LogicalResult fuseElementwise(mlir::ModuleOp module);
+/// reductions that read them, into single linalg.generic ops. Where lanes run
+/// them, products read what their operands were widened from.
+mlir::LogicalResult fuseElementwise(mlir::ModuleOp module,
+                                    const TargetInfo &info);
 
 /// Whether the plans for contractions or convolutions may take `op`.
 bool isContraction(mlir::Operation *op);
 
 /// The elementwise operation that can run on `anchor`'s result before it is
 /// stored (a contraction's, convolution's or reduction's epilogue), or null.
-mlir::linalg::GenericOp findEpilogue(mlir::Operation *anchor);
+mlir::linalg::GenericOp findEpilogue(mlir::Operation *anchor,
+                                     const TargetInfo &info);
 
 } // namespace isthmus::graph
 

@@ -189,7 +189,7 @@ void Former::growRows(linalg::GenericOp seed) {
 SmallVector<Group> Former::run(bool fuse) {
   auto withEpilogue = [&](Operation *op) {
     Group group = {op};
-    if (linalg::GenericOp epilogue = findEpilogue(op))
+    if (linalg::GenericOp epilogue = findEpilogue(op, info))
       if (isFree(epilogue))
         group.push_back(epilogue);
     take(group);

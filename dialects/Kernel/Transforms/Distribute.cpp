@@ -24,9 +24,9 @@ using namespace mlir;
 using namespace isthmus;
 using namespace isthmus::kernel;
 
-LaneBuilder::LaneBuilder(FuncOp kernel, unsigned subgroup)
-    : b(kernel), kernel(kernel), group(*kernel.getGroup()), subgroup(subgroup),
-      hazards(kernel, group) {}
+LaneBuilder::LaneBuilder(FuncOp kernel, const TargetInfo &info)
+    : b(kernel), kernel(kernel), info(info), group(*kernel.getGroup()),
+      subgroup(info.subgroup), hazards(kernel, group) {}
 
 Value LaneBuilder::index(Location loc, int64_t v) {
   return arith::ConstantIndexOp::create(b, loc, v);
@@ -38,6 +38,8 @@ SmallVector<Value> LaneBuilder::uniform(ValueRange values) {
 
 void LaneBuilder::barrier(Location loc, bool bindings) {
   BarrierOp::create(b, loc, bindings);
+  for (auto &[name, ring] : rings)
+    ring.reading = false;
 }
 
 LogicalResult LaneBuilder::run() {
@@ -49,7 +51,7 @@ LogicalResult LaneBuilder::run() {
     map.map(arg, entry->addArgument(arg.getType(), arg.getLoc()));
   b.setInsertionPointToStart(entry);
   lane = LaneIdOp::create(b, kernel.getLoc(), b.getIndexType());
-  if (failed(emit(from)))
+  if (failed(findAnchors(tiled)) || failed(emit(from)))
     return failure();
   ReturnOp::create(b, kernel.getLoc());
   // Memory that a point makes for itself is its lane's own.
@@ -76,12 +78,16 @@ LogicalResult LaneBuilder::emit(Operation *op) {
     return emitFor(loop);
   if (auto branch = dyn_cast<scf::IfOp>(op))
     return emitIf(branch);
+  if (isOfRing(op))
+    return emitRing(op);
   if (hazards.before(op))
     barrier(loc, hazards.bindings);
   if (auto forall = dyn_cast<scf::ForallOp>(op))
     return deal(forall);
   if (auto mma = dyn_cast<MmaOp>(op))
-    return emitMma(mma);
+    return mma.getUnit() ? emitUnitMma(mma) : emitMma(mma);
+  if (auto each = dyn_cast<EachOp>(op))
+    return emitEach(each);
   auto isTile = [](Type type) { return isa<VectorType>(type); };
   if (llvm::any_of(op->getOperandTypes(), isTile) ||
       llvm::any_of(op->getResultTypes(), isTile))
@@ -92,9 +98,11 @@ LogicalResult LaneBuilder::emit(Operation *op) {
   }
   if (isa<memref::AllocaOp>(op))
     return op->emitError("memory of a workgroup is kernel.alloc");
-  if (op->getNumRegions() ||
-      isa<RingOp, RingAcquireOp, RingWaitOp, RingCommitOp, RingReleaseOp,
-          AsyncCopyOp, RolesOp>(op))
+  // A product reads through it.
+  if (isa<memref::TransposeOp>(op) &&
+      llvm::all_of(op->getUsers(), llvm::IsaPred<MmaOp>))
+    return success();
+  if (op->getNumRegions() || isa<AsyncCopyOp, RolesOp>(op))
     return op->emitError("has no lowering to form(lanes) yet");
   b.clone(*op, map);
   return success();
@@ -130,8 +138,8 @@ LogicalResult LaneBuilder::emitFor(scf::ForOp op) {
   if (hazards.atJoin())
     barrier(op.getLoc(), hazards.bindings);
   for (Value v : op.getResults())
-    if (auto type = dyn_cast<VectorType>(v.getType()))
-      if (!layoutOf(type))
+    if (isa<VectorType>(v.getType()))
+      if (!layoutOf(v))
         return op.emitError("carries a tile that cannot be dealt to lanes");
   SmallVector<Value> inits;
   flatten(op.getInitArgs(), inits);
@@ -140,6 +148,7 @@ LogicalResult LaneBuilder::emitFor(scf::ForOp op) {
                                  uniform(op.getStep()), inits);
   map.map(op.getInductionVar(), loop.getInductionVar());
   unflatten(op.getRegionIterArgs(), loop.getRegionIterArgs());
+  enterRings(op);
   {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(loop.getBody());
@@ -160,13 +169,13 @@ LogicalResult LaneBuilder::emitIf(scf::IfOp op) {
   if (hazards.atJoin())
     barrier(op.getLoc(), hazards.bindings);
   SmallVector<Type> types;
-  for (Type type : op.getResultTypes()) {
-    auto tile = dyn_cast<VectorType>(type);
+  for (Value v : op.getResults()) {
+    auto tile = dyn_cast<VectorType>(v.getType());
     if (!tile) {
-      types.push_back(type);
+      types.push_back(v.getType());
       continue;
     }
-    if (!layoutOf(tile))
+    if (!layoutOf(v))
       return op.emitError("yields a tile that cannot be dealt to lanes");
     types.append(tile.getNumElements() / group, tile.getElementType());
   }
@@ -234,9 +243,15 @@ LogicalResult LaneBuilder::deal(scf::ForallOp forall) {
     auto branch = scf::IfOp::create(b, loc, mine, /*withElseRegion=*/false);
     b.setInsertionPoint(branch.thenBlock()->getTerminator());
   } else {
-    auto loop = scf::ForOp::create(b, loc, lane, total, index(loc, group));
+    // All lanes as many points: the loop's length is a constant.
+    bool even =
+        llvm::all_of(sizes, llvm::IsaPred<Attribute>) && most % group == 0;
+    auto loop = scf::ForOp::create(b, loc, even ? index(loc, 0) : lane, total,
+                                   index(loc, group));
     point = loop.getInductionVar();
     b.setInsertionPoint(loop.getBody()->getTerminator());
+    if (even)
+      point = arith::AddIOp::create(b, loc, point, lane);
   }
   Value rest = point;
   for (int64_t i = int64_t(sizes.size()) - 1; i >= 0; --i) {
@@ -283,19 +298,29 @@ struct DistributePass : PassWrapper<DistributePass, OperationPass<>> {
     return "deal the points and tiles of kernels in form(tiled) to lanes";
   }
   void getDependentDialects(DialectRegistry &registry) const override {
-    registry.insert<arith::ArithDialect, math::MathDialect,
-                    memref::MemRefDialect, scf::SCFDialect>();
+    registry
+        .insert<arith::ArithDialect, math::MathDialect, memref::MemRefDialect,
+                scf::SCFDialect, vector::VectorDialect>();
   }
   void runOnOperation() override {
+    TargetInfo info;
+    info.subgroup = subgroup;
+    std::string error;
+    if (!target.empty() && !findTarget(target, info, error)) {
+      getOperation()->emitError(error);
+      return signalPassFailure();
+    }
     SmallVector<FuncOp> kernels;
     getOperation()->walk([&](FuncOp k) { kernels.push_back(k); });
     for (FuncOp k : kernels)
-      if (failed(kernel::distribute(k, subgroup)))
+      if (failed(kernel::distribute(k, info)))
         return signalPassFailure();
   }
   Option<unsigned> subgroup{*this, "subgroup",
                             llvm::cl::desc("lanes that run as one"),
                             llvm::cl::init(0)};
+  Option<std::string> target{*this, "target",
+                             llvm::cl::desc("whose facts to go by")};
 };
 } // namespace
 
@@ -303,9 +328,9 @@ std::unique_ptr<Pass> kernel::createDistributePass() {
   return std::make_unique<DistributePass>();
 }
 
-LogicalResult kernel::distribute(FuncOp kernel, unsigned subgroup) {
+LogicalResult kernel::distribute(FuncOp kernel, const TargetInfo &info) {
   if (kernel.getForm() != Form::tiled || !kernel.getGroup())
     return kernel.emitError(
         "only form(tiled) with a group becomes form(lanes)");
-  return LaneBuilder(kernel, subgroup).run();
+  return LaneBuilder(kernel, info).run();
 }

@@ -8,6 +8,7 @@
 #define ISTHMUS_DIALECTS_KERNEL_TRANSFORMS_DISTRIBUTE_H
 
 #include "dialects/Kernel/Kernel.h"
+#include "targets/Target.h"
 
 #include "mlir/Pass/Pass.h"
 
@@ -19,9 +20,10 @@ namespace isthmus::kernel {
 /// points of each outermost scf.forall are dealt to the lanes, and so are the
 /// elements of tiles (vectors outside of such loops); one lane does what else
 /// has effects, and barriers stand where memory passes from lane to lane.
-/// `subgroup` lanes run as one and can hand each other values; 0: not known.
-/// Fails, on the op, at what lanes cannot do.
-mlir::LogicalResult distribute(FuncOp kernel, unsigned subgroup);
+/// Of the target it asks the lanes of a subgroup, the matrix units, and how
+/// workgroup memory is filled and read. Fails, on the op, at what lanes cannot
+/// do.
+mlir::LogicalResult distribute(FuncOp kernel, const TargetInfo &info);
 
 /// The same for every kernel of a module, as `ist-distribute`.
 std::unique_ptr<mlir::Pass> createDistributePass();

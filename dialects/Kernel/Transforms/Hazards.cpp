@@ -28,6 +28,11 @@ static Value rootOf(Value memref) {
   return memref;
 }
 
+/// Rings say themselves when their slots may be written and read.
+static bool isOfRing(Value memref) {
+  return isa_and_nonnull<RingAcquireOp, RingWaitOp>(memref.getDefiningOp());
+}
+
 static bool isMultiple(Value v, int64_t n) {
   if (auto c = getConstantIntValue(v))
     return *c % n == 0;
@@ -52,7 +57,7 @@ static bool isMultiple(Value v, int64_t n) {
 
 void Hazards::accessesOf(Operation *op, SmallVectorImpl<Access> &accesses) {
   op->walk([&](Operation *inner) {
-    if (isa<ViewLikeOpInterface>(inner))
+    if (isa<ViewLikeOpInterface, memref::ExtractAlignedPointerAsIndexOp>(inner))
       return;
     bool tile = isa<vector::LoadOp, vector::StoreOp, vector::MaskedLoadOp,
                     vector::MaskedStoreOp>(inner) &&
@@ -60,7 +65,7 @@ void Hazards::accessesOf(Operation *op, SmallVectorImpl<Access> &accesses) {
     bool reads = isa<memref::LoadOp, vector::LoadOp, vector::MaskedLoadOp,
                      vector::TransferReadOp, MmaOp>(inner);
     for (Value v : inner->getOperands()) {
-      if (!isa<MemRefType>(v.getType()))
+      if (!isa<MemRefType>(v.getType()) || isOfRing(rootOf(v)))
         continue;
       bool own = false;
       if (tile && rootOf(v) == v) {
@@ -69,7 +74,9 @@ void Hazards::accessesOf(Operation *op, SmallVectorImpl<Access> &accesses) {
         unsigned first = isa<vector::StoreOp>(inner) ? 2 : 1;
         own = rank && isMultiple(inner->getOperand(first + rank - 1), group);
       }
-      accesses.push_back({rootOf(v), !reads, own});
+      auto run = dyn_cast<AsyncRunOp>(inner);
+      bool source = run && run.getSource() == v;
+      accesses.push_back({rootOf(v), !reads && !source, own});
     }
   });
 }

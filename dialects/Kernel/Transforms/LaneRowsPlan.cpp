@@ -67,7 +67,7 @@ std::string kernel::planLaneRows(FuncOp kernel, const TargetInfo &info) {
       return success();
     });
     auto trial = cast<FuncOp>(b.clone(*planned.getOperation()));
-    bool good = succeeded(distribute(trial, info.subgroup));
+    bool good = succeeded(distribute(trial, info));
     trial.erase();
     if (!good)
       return decline(why.empty() ? "cannot be dealt to lanes" : why);

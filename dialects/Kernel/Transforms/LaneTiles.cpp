@@ -33,12 +33,14 @@ static int64_t lanesAlong(int64_t rows, int64_t columns, int64_t group) {
   return along;
 }
 
-const LaneLayout *LaneBuilder::layoutOf(VectorType type) {
+const LaneLayout *LaneBuilder::layoutOf(Value tile) {
+  auto type = cast<VectorType>(tile.getType());
+  const MatrixUnit *unit = unitOf(tile);
   if (type.getRank() < 1 || type.getRank() > 2 || type.isScalable() ||
       type.getNumElements() % group)
     return nullptr;
   auto key = VectorType::get(type.getShape(), b.getI1Type());
-  auto [it, fresh] = layouts.try_emplace(key);
+  auto [it, fresh] = layouts.try_emplace({key, unit});
   LaneLayout &layout = it->second;
   if (!fresh)
     return layout.base.empty() ? nullptr : &layout;
@@ -46,6 +48,8 @@ const LaneLayout *LaneBuilder::layoutOf(VectorType type) {
   // Of the lane alone: computed once, where every use can see it.
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointAfterValue(lane);
+  if (unit)
+    return unitLayout(type, *unit, layout) ? &layout : nullptr;
   if (type.getRank() == 1) {
     layout.base = {lane};
     for (int64_t e = 0; e < type.getNumElements(); e += group)
@@ -80,14 +84,15 @@ SmallVector<Value> LaneBuilder::at(Location loc, const LaneLayout &layout,
 
 LogicalResult LaneBuilder::emitTile(Operation *op) {
   Location loc = op->getLoc();
-  VectorType type;
+  Value tile;
   for (Value v : op->getOperands())
     if (isa<VectorType>(v.getType()))
-      type = cast<VectorType>(v.getType());
+      tile = v;
   for (Value v : op->getResults())
     if (isa<VectorType>(v.getType()))
-      type = cast<VectorType>(v.getType());
-  const LaneLayout *layout = layoutOf(type);
+      tile = v;
+  auto type = cast<VectorType>(tile.getType());
+  const LaneLayout *layout = layoutOf(tile);
   if (!layout)
     return op->emitError("has a tile that cannot be dealt to ")
            << group << " lanes";
@@ -334,11 +339,11 @@ LogicalResult LaneBuilder::emitMma(MmaOp op) {
   auto type = cast<VectorType>(op.getAcc().getType());
   auto a = dyn_cast<MemRefType>(op.getA().getType()),
        w = dyn_cast<MemRefType>(op.getB().getType());
-  if (op.getUnit() || !a || !w || a.getElementType() != type.getElementType() ||
+  if (!a || !w || a.getElementType() != type.getElementType() ||
       w.getElementType() != type.getElementType())
     return op.emitError("has no lowering to form(lanes) yet: only products by "
                         "multiply-add of tiles in memory, in one type");
-  const LaneLayout *layout = layoutOf(type);
+  const LaneLayout *layout = layoutOf(op.getAcc());
   if (!layout)
     return op.emitError("has a tile that cannot be dealt to ")
            << group << " lanes";

@@ -8,11 +8,13 @@
 #define ISTHMUS_DIALECTS_KERNEL_TRANSFORMS_LANES_H
 
 #include "dialects/Kernel/Kernel.h"
+#include "targets/Target.h"
 
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/IRMapping.h"
+#include "llvm/ADT/EquivalenceClasses.h"
 #include "llvm/ADT/MapVector.h"
 
 namespace isthmus::kernel {
@@ -22,6 +24,14 @@ namespace isthmus::kernel {
 struct LaneLayout {
   llvm::SmallVector<mlir::Value> base;
   llvm::SmallVector<llvm::SmallVector<int64_t>> offsets;
+};
+
+/// A ring's slots in workgroup memory: per tile one allocation of `depth`.
+struct LaneRing {
+  llvm::SmallVector<mlir::Value> memory;
+  int64_t depth;
+  /// Some lane may still read a slot that was released.
+  bool reading = false;
 };
 
 /// Where barriers are needed: memory that lanes may hand each other.
@@ -54,11 +64,12 @@ private:
 /// Builds one lane's program of a workgroup's.
 class LaneBuilder {
 public:
-  LaneBuilder(FuncOp kernel, unsigned subgroup);
+  LaneBuilder(FuncOp kernel, const TargetInfo &info);
   mlir::LogicalResult run();
 
   mlir::OpBuilder b;
   FuncOp kernel;
+  const TargetInfo &info;
   const int64_t group;
   const unsigned subgroup;
   mlir::Value lane;
@@ -68,8 +79,8 @@ public:
   llvm::SmallVector<mlir::Value> uniform(mlir::ValueRange values);
   /// The registers of a tile.
   llvm::ArrayRef<mlir::Value> registers(mlir::Value v) { return tiles[v]; }
-  /// Null if a tile of this shape cannot be dealt to the lanes.
-  const LaneLayout *layoutOf(mlir::VectorType type);
+  /// Null if this tile cannot be dealt to the lanes.
+  const LaneLayout *layoutOf(mlir::Value tile);
   /// The indices of register `r`'s element, with the tile's first element at
   /// `indices`; the tile's dims are the last ones.
   llvm::SmallVector<mlir::Value> at(mlir::Location loc,
@@ -88,6 +99,15 @@ private:
   mlir::LogicalResult deal(mlir::scf::ForallOp forall);
   mlir::LogicalResult emitTile(mlir::Operation *op);
   mlir::LogicalResult emitMma(MmaOp op);
+  mlir::LogicalResult emitUnitMma(MmaOp op);
+  mlir::LogicalResult emitEach(EachOp op);
+  bool isOfRing(mlir::Operation *op);
+  mlir::LogicalResult emitRing(mlir::Operation *op);
+  void enterRings(mlir::scf::ForOp loop);
+  mlir::LogicalResult findAnchors(mlir::Region &tiled);
+  const MatrixUnit *unitOf(mlir::Value tile);
+  bool unitLayout(mlir::VectorType type, const MatrixUnit &unit,
+                  LaneLayout &layout);
   void onlyFirstLane(mlir::Operation *op);
   mlir::Value shuffle(mlir::Location loc, mlir::Value v, int64_t distance);
 
@@ -97,7 +117,13 @@ private:
   Hazards hazards;
   mlir::IRMapping map;
   llvm::DenseMap<mlir::Value, llvm::SmallVector<mlir::Value>> tiles;
-  llvm::DenseMap<mlir::VectorType, LaneLayout> layouts; // of i1 elements
+  /// By shape, as a type of i1, and by the unit that its elements lie for.
+  llvm::DenseMap<std::pair<mlir::VectorType, const MatrixUnit *>, LaneLayout>
+      layouts;
+  /// Tiles that lie in the same way, and the unit of those that have one.
+  llvm::EquivalenceClasses<void *> alike;
+  llvm::DenseMap<void *, const MatrixUnit *> anchors;
+  llvm::DenseMap<mlir::Value, LaneRing> rings;
 };
 
 } // namespace isthmus::kernel

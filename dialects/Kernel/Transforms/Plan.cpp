@@ -22,6 +22,7 @@ struct Row {
 static const Row rows[] = {
     {"contraction", false, planContraction},
     {"conv", false, planConv},
+    {"matrix", true, planMatrix},
     {"tiles", true, planTiles},
     {"rows", true,
      [](FuncOp k, const TargetInfo &info) {
@@ -52,8 +53,17 @@ LogicalResult kernel::planKernel(FuncOp kernel, const TargetInfo &info,
       remarks.push_back({row.name, "refused for a test"});
       continue;
     }
+    // A plan puts its kernel where the source stood.
+    Operation *before = kernel->getPrevNode();
+    Block *block = kernel->getBlock();
     std::string declined = row.apply(kernel, info);
-    remarks.push_back({row.name, declined});
+    PlanRemark remark = {row.name, declined};
+    if (declined.empty()) {
+      Operation *at = before ? before->getNextNode() : &block->front();
+      if (auto planned = dyn_cast<FuncOp>(at); planned && planned.getPlan())
+        remark.taken = planned.getPlan()->str();
+    }
+    remarks.push_back(remark);
     if (declined.empty())
       return success();
   }

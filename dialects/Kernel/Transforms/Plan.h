@@ -30,9 +30,10 @@ struct PlanOptions {
   bool reference = false;
 };
 
-/// What became of one plan: `declined` is empty for the one that was taken.
+/// What became of one plan: `declined` is empty for the one that was taken,
+/// `taken` what it says of itself.
 struct PlanRemark {
-  std::string plan, declined;
+  std::string plan, declined, taken = "";
 };
 
 /// Plans `kernel` for `info` and rewrites it to form(tiled), with a group where

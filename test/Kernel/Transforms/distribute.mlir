@@ -6,7 +6,8 @@
 // CHECK-DAG: %[[LANE:.*]] = kernel.lane_id
 // CHECK-DAG: %[[C64:.*]] = arith.constant 64
 // CHECK: %[[TILE:.*]] = kernel.alloc
-// CHECK: scf.for %[[P:.*]] = %[[LANE]] to %{{.*}} step %[[C64]]
+// CHECK: scf.for %[[F:.*]] = %{{.*}} to %{{.*}} step %[[C64]]
+// CHECK: %[[P:.*]] = arith.addi %[[F]], %[[LANE]]
 // CHECK: arith.remui %[[P]]
 // CHECK: arith.divui %[[P]]
 // CHECK: memref.store %{{.*}}, %[[TILE]]
@@ -75,7 +76,10 @@ kernel.func @neg_group form(tiled) out %y: memref<1xf32> grid(#grid) { // expect
 // -----
 
 #grid = affine_map<() -> (1)>
-kernel.func @neg_ring form(tiled) out %y: memref<1xf32> grid(#grid) group 32 {
-  %ring = kernel.ring : !kernel.ring<2 x (memref<16xf32, 3>)> // expected-error {{has no lowering to form(lanes) yet}}
+kernel.func @neg_box form(tiled) in %x: memref<16xf32>, out %y: memref<1xf32> grid(#grid) group 32 {
+  %c0 = arith.constant 0 : index
+  %tile = kernel.alloc : memref<16xf32, 3>
+  // expected-error@+1 {{has no lowering to form(lanes) yet}}
+  kernel.async_copy %x[%c0] to %tile : memref<16xf32> to memref<16xf32, 3>
   kernel.return
 }

@@ -1,0 +1,390 @@
+//===- MatrixPlan.cpp - products by a matrix unit -------------------------===//
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// For targets with a matrix unit of the product's types. A workgroup computes a
+// tile of C: slices of A and B run ahead through a ring in workgroup memory, as
+// they lie in memory (so that copies go along contiguous elements) with padded
+// rows (so that a unit's fragments come from different banks); the unit adds
+// their products to sums in registers; the epilogue runs on those. Outside of
+// A and B there are zeros.
+//
+//===----------------------------------------------------------------------===//
+#include "dialects/Kernel/Transforms/Plans.h"
+#include "dialects/Kernel/Transforms/Product.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "llvm/Support/FormatVariadic.h"
+
+using namespace mlir;
+using namespace isthmus;
+using namespace isthmus::kernel;
+
+/// Bytes of a slice along k, and what a row is padded by: with an odd multiple
+/// of 16 bytes, eight rows lie in different banks.
+static constexpr int64_t kSliceBytes = 64, kPadBytes = 16;
+/// The widest copy of a lane's.
+static constexpr int64_t kRunBytes = 16;
+/// With fewer workgroups than this most of a large chip would be idle.
+static constexpr int64_t kBusy = 96;
+/// What a dim is taken for that is not known: many more than a tile.
+static constexpr int64_t kUnknown = 1024;
+static constexpr int64_t kMostSlots = 4;
+
+//===----------------------------------------------------------------------===//
+// The unit and the tile
+//===----------------------------------------------------------------------===//
+
+static bool isType(UnitType unit, Type type, bool isUnsigned, bool tf32) {
+  switch (unit) {
+  case UnitType::f16:
+    return type.isF16();
+  case UnitType::bf16:
+    return type.isBF16();
+  case UnitType::f32:
+    return type.isF32();
+  case UnitType::tf32:
+    return type.isF32() && tf32;
+  case UnitType::s8:
+    return type.isInteger(8) && !isUnsigned;
+  case UnitType::u8:
+    return type.isInteger(8) && isUnsigned;
+  case UnitType::s32:
+    return type.isInteger(32);
+  }
+  return false;
+}
+
+static const MatrixUnit *chooseUnit(const Product &p, const TargetInfo &info) {
+  for (const MatrixUnit &unit : info.units)
+    if (isType(unit.a, p.a.narrow, p.a.isUnsigned, info.tf32) &&
+        isType(unit.b, p.b.narrow, p.b.isUnsigned, info.tf32) &&
+        isType(unit.sum, p.sum, false, info.tf32))
+      return &unit;
+  return nullptr;
+}
+
+namespace {
+struct Shape {
+  int64_t m, n, k, slots, lanes;
+};
+} // namespace
+
+/// The tile of a factor as it lies in workgroup memory.
+static MemRefType tileType(const Factor &f, int64_t outer, int64_t k) {
+  int64_t rows = f.alongOuter ? k : outer, columns = f.alongOuter ? outer : k;
+  int64_t pad = kPadBytes * 8 / f.narrow.getIntOrFloatBitWidth();
+  auto layout =
+      StridedLayoutAttr::get(f.narrow.getContext(), 0, {columns + pad, 1});
+  return MemRefType::get(
+      {rows, columns}, f.narrow, layout,
+      IntegerAttr::get(IntegerType::get(f.narrow.getContext(), 64),
+                       kWorkgroupSpace));
+}
+
+static int64_t bytesOf(MemRefType tile) {
+  return tile.getDimSize(0) * tile.getStridesAndOffset().first[0] *
+         tile.getElementTypeBitWidth() / 8;
+}
+
+static Shape chooseShape(TileBuilder &tb, const Product &p,
+                         const MatrixUnit &unit, const TargetInfo &info) {
+  auto M = getConstantIntValue(productOf(tb, p.m)),
+       N = getConstantIntValue(productOf(tb, p.n)),
+       K = getConstantIntValue(productOf(tb, p.k)),
+       batch = getConstantIntValue(productOf(tb, p.batch));
+  Shape s;
+  s.m = fitTile(M, 128, std::max<int64_t>(unit.m, 16));
+  s.n = fitTile(N, 128, std::max<int64_t>(unit.n, 16));
+  auto groups = [&] {
+    return llvm::divideCeil(M.value_or(kUnknown), s.m) *
+           llvm::divideCeil(N.value_or(kUnknown), s.n) * batch.value_or(1);
+  };
+  while (int64_t(groups()) < kBusy && std::max(s.m, s.n) > 64)
+    (s.m > s.n ? s.m : s.n) /= 2;
+  int64_t elementBytes = p.a.narrow.getIntOrFloatBitWidth() / 8;
+  s.k = fitTile(K, std::max(unit.k, kSliceBytes / elementBytes), unit.k);
+  // 32 sums a lane of a small tile, 64 of a large one.
+  int64_t perLane = s.m * s.n >= 128 * 64 ? 64 : 32;
+  s.lanes =
+      std::clamp<int64_t>(s.m * s.n / perLane, info.subgroup, info.maxGroup);
+  int64_t slot =
+      bytesOf(tileType(p.a, s.m, s.k)) + bytesOf(tileType(p.b, s.n, s.k));
+  s.slots = std::min(kMostSlots, int64_t(info.workgroupBytes) / slot);
+  return s;
+}
+
+//===----------------------------------------------------------------------===//
+// Slices
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// How a factor's slices are brought: `run` elements at once, always or when
+/// `aligned` holds, which all lanes see alike; else one by one.
+struct Way {
+  int64_t run = 1;
+  Value aligned;
+};
+
+class Emitter {
+public:
+  Emitter(TileBuilder &tb, const Product &p, const MatrixUnit &unit,
+          const Shape &s)
+      : tb(tb), b(tb.b), loc(tb.loc), p(p), unit(unit), s(s) {}
+  void run();
+
+private:
+  Way wayOf(const Factor &f);
+  void bring(const Factor &f, const Way &way, Value tile, Value outer0,
+             Value sizeOuter, ArrayRef<OpFoldResult> outerDims, Value k0);
+  void bringSlot(Value slot);
+  void forTile(int64_t rows, int64_t columns,
+               function_ref<void(Value, Value)> body);
+  Value add(Value x, Value y) { return arith::AddIOp::create(b, loc, x, y); }
+  Value mul(Value x, int64_t y) {
+    return arith::MulIOp::create(b, loc, x, tb.index(y));
+  }
+  Value below(Value x, Value n) {
+    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, x, n);
+  }
+  /// `x`, in the tile that workgroups cut a dim of `size` in, is inside; null
+  /// where tiles have no rest.
+  Value inTile(Value x, Value size, int64_t tile) {
+    auto n = getConstantIntValue(size);
+    return n && *n % tile == 0 ? Value() : below(x, size);
+  }
+  /// Null is true.
+  Value both(Value x, Value y) {
+    return x && y ? arith::AndIOp::create(b, loc, x, y).getResult()
+                  : (x ? x : y);
+  }
+
+  TileBuilder &tb;
+  OpBuilder &b;
+  Location loc;
+  const Product &p;
+  const MatrixUnit &unit;
+  const Shape &s;
+  SmallVector<Value> batch;
+  Value m0, n0, sizeM, sizeN, sizeK, ring;
+  Way wayA, wayB;
+};
+} // namespace
+
+/// As many bytes at once as runs and the binding's address allow; what is not
+/// known of them is asked at run time.
+Way Emitter::wayOf(const Factor &f) {
+  Way way;
+  if (!f.at || !f.run)
+    return way;
+  int64_t bytes = f.narrow.getIntOrFloatBitWidth() / 8;
+  auto run = getConstantIntValue(f.run);
+  int64_t most = kRunBytes / bytes;
+  if (run)
+    while (most > 1 && *run % most)
+      most /= 2;
+  if (most * bytes < 4)
+    return way;
+  way.run = most;
+  auto zerosFor = [&](ArrayRef<OpFoldResult> dims) {
+    return SmallVector<Value>(dims.size(), tb.index(0));
+  };
+  bool isA = &f == &p.a;
+  Value memref =
+      f.at(zerosFor(p.batch), zerosFor(isA ? p.m : p.n), zerosFor(p.k)).first;
+  auto divides = [&](Value v, int64_t n) -> Value {
+    Value rest = arith::AndIOp::create(b, loc, v, tb.index(n - 1));
+    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, rest,
+                                 tb.index(0));
+  };
+  auto ask = [&](Value condition) {
+    way.aligned = way.aligned ? both(way.aligned, condition) : condition;
+  };
+  if (!run)
+    ask(divides(cast<Value>(f.run), most));
+  auto arg = cast<BlockArgument>(memref);
+  int64_t align =
+      tb.result.getAlign()[arg.getArgNumber() - tb.result.getNumSizes()];
+  if (align < most * bytes)
+    ask(divides(memref::ExtractAlignedPointerAsIndexOp::create(b, loc, memref),
+                most * bytes));
+  return way;
+}
+
+void Emitter::forTile(int64_t rows, int64_t columns,
+                      function_ref<void(Value, Value)> body) {
+  auto forall = scf::ForallOp::create(
+      b, loc,
+      ArrayRef<OpFoldResult>{b.getIndexAttr(rows), b.getIndexAttr(columns)},
+      ValueRange(), std::nullopt);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(forall.getBody());
+  body(forall.getInductionVar(0), forall.getInductionVar(1));
+}
+
+void Emitter::bring(const Factor &f, const Way &way, Value tile, Value outer0,
+                    Value sizeOuter, ArrayRef<OpFoldResult> outerDims,
+                    Value k0) {
+  auto type = cast<MemRefType>(tile.getType());
+  int64_t rows = type.getDimSize(0), columns = type.getDimSize(1);
+  auto emit = [&](int64_t run) {
+    forTile(rows, columns / run, [&](Value i, Value j) {
+      if (run > 1)
+        j = mul(j, run);
+      Value outer = add(outer0, f.alongOuter ? j : i),
+            k = add(k0, f.alongOuter ? i : j);
+      Value inside =
+          both(inTile(outer, sizeOuter, f.alongOuter ? columns : rows),
+               below(k, sizeK));
+      SmallVector<Value> outers = tb.coordinatesOf(outer, outerDims),
+                         ks = tb.coordinatesOf(k, p.k);
+      if (run > 1) {
+        auto [memref, indices] = f.at(batch, outers, ks);
+        AsyncRunOp::create(b, loc, memref, indices, tile, ValueRange{i, j}, run,
+                           inside);
+        return;
+      }
+      auto branch = scf::IfOp::create(b, loc, f.narrow, inside, true);
+      {
+        OpBuilder::InsertionGuard guard(b);
+        b.setInsertionPointToStart(&branch.getThenRegion().front());
+        Value v = f.element(batch, outers, ks, /*narrow=*/true);
+        scf::YieldOp::create(b, loc, v);
+        b.setInsertionPointToStart(&branch.getElseRegion().front());
+        Value zero = arith::ConstantOp::create(b, loc, b.getZeroAttr(f.narrow));
+        scf::YieldOp::create(b, loc, zero);
+      }
+      memref::StoreOp::create(b, loc, branch.getResult(0), tile,
+                              ValueRange{i, j});
+    });
+  };
+  if (way.run == 1 || !way.aligned)
+    return emit(way.run);
+  auto branch = scf::IfOp::create(b, loc, way.aligned, true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPoint(branch.thenBlock()->getTerminator());
+  emit(way.run);
+  b.setInsertionPoint(branch.elseBlock()->getTerminator());
+  emit(1);
+}
+
+void Emitter::bringSlot(Value slot) {
+  auto tiles = RingAcquireOp::create(
+      b, loc, cast<RingType>(ring.getType()).getTiles(), ring, slot);
+  Value k0 = mul(slot, s.k);
+  bring(p.a, wayA, tiles.getResult(0), m0, sizeM, p.m, k0);
+  bring(p.b, wayB, tiles.getResult(1), n0, sizeN, p.n, k0);
+  RingCommitOp::create(b, loc, ring, slot);
+}
+
+//===----------------------------------------------------------------------===//
+// The program of a workgroup
+//===----------------------------------------------------------------------===//
+
+void Emitter::run() {
+  OpFoldResult M = productOf(tb, p.m), N = productOf(tb, p.n),
+               K = productOf(tb, p.k);
+  SmallVector<OpFoldResult> extents = p.batch;
+  extents.push_back(tb.ceilDiv(M, s.m));
+  extents.push_back(tb.ceilDiv(N, s.n));
+  SmallVector<Value> at = tb.makeGrid(extents);
+  batch.assign(at.begin(), at.end() - 2);
+  m0 = mul(at[at.size() - 2], s.m), n0 = mul(at.back(), s.n);
+  sizeM = tb.toValue(M), sizeN = tb.toValue(N), sizeK = tb.toValue(K);
+  wayA = wayOf(p.a), wayB = wayOf(p.b);
+  Type types[] = {tileType(p.a, s.m, s.k), tileType(p.b, s.n, s.k)};
+  ring = RingOp::create(b, loc, RingType::get(b.getContext(), s.slots, types));
+
+  Value zero = tb.index(0), one = tb.index(1), ahead = tb.index(s.slots - 1);
+  if (s.slots > 1) {
+    auto first = scf::ForOp::create(b, loc, zero, ahead, one);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(first.getBody());
+    bringSlot(first.getInductionVar());
+  }
+  auto sums = VectorType::get({s.m, s.n}, p.sum);
+  Value start = vector::BroadcastOp::create(b, loc, sums, p.start());
+  auto loop = scf::ForOp::create(b, loc, zero, tb.toValue(tb.ceilDiv(K, s.k)),
+                                 one, start);
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    Value step = loop.getInductionVar();
+    auto slot = [&] {
+      return RingWaitOp::create(
+          b, loc, cast<RingType>(ring.getType()).getTiles(), ring, step);
+    };
+    // First the wait: its barrier frees the slot that is brought next. What
+    // is brought past the end is zeros.
+    RingWaitOp arrived;
+    if (s.slots > 1) {
+      arrived = slot();
+      bringSlot(add(step, ahead));
+    } else {
+      bringSlot(step);
+      arrived = slot();
+    }
+    auto operand = [&](unsigned i, bool turned) -> Value {
+      Value tile = arrived.getResult(i);
+      if (!turned)
+        return tile;
+      return memref::TransposeOp::create(
+          b, loc, tile,
+          AffineMapAttr::get(AffineMap::getPermutationMap(
+              ArrayRef<unsigned>{1, 0}, b.getContext())));
+    };
+    Value next = MmaOp::create(
+        b, loc, sums, operand(0, p.a.alongOuter), operand(1, !p.b.alongOuter),
+        loop.getRegionIterArg(0), b.getStringAttr(unit.name));
+    RingReleaseOp::create(b, loc, ring, step);
+    scf::YieldOp::create(b, loc, next);
+  }
+  auto each = EachOp::create(b, loc, loop.getResult(0));
+  OpBuilder::InsertionGuard guard(b);
+  Type index = b.getIndexType();
+  Block *body = b.createBlock(&each.getBody(), {}, {index, index, p.sum},
+                              {loc, loc, loc});
+  Value m = add(m0, body->getArgument(0)), n = add(n0, body->getArgument(1));
+  SmallVector<Value> ms = tb.coordinatesOf(m, p.m),
+                     ns = tb.coordinatesOf(n, p.n);
+  if (Value inside = both(inTile(m, sizeM, s.m), inTile(n, sizeN, s.n))) {
+    auto branch = scf::IfOp::create(b, loc, inside, /*withElseRegion=*/false);
+    b.setInsertionPoint(branch.thenBlock()->getTerminator());
+  }
+  p.store(batch, ms, ns, body->getArgument(2));
+}
+
+static std::string typesOf(const Product &p) {
+  std::string text;
+  llvm::raw_string_ostream(text)
+      << (p.a.isUnsigned ? "u" : "") << p.a.narrow << " * "
+      << (p.b.isUnsigned ? "u" : "") << p.b.narrow << " + " << p.sum;
+  return text;
+}
+
+std::string kernel::planMatrix(FuncOp kernel, const TargetInfo &info) {
+  if (info.units.empty())
+    return "no matrix unit of the target's is known";
+  return planAsProduct(
+      kernel, info,
+      [&](TileBuilder &tb, const Product &p, std::string &plan) -> std::string {
+        const MatrixUnit *unit = chooseUnit(p, info);
+        if (!unit)
+          return "no matrix unit for " + typesOf(p);
+        Shape s = chooseShape(tb, p, *unit, info);
+        if (!s.slots)
+          return "a tile needs more workgroup memory than there is";
+        Emitter(tb, p, *unit, s).run();
+        tb.result.setGroup(s.lanes);
+        plan = llvm::formatv("matrix {0}x{1}x{2} {3} ring {4}", s.m, s.n, s.k,
+                             unit->name, s.slots)
+                   .str();
+        return "";
+      });
+}

@@ -1,0 +1,70 @@
+//===- Product.h - matrix products, whatever they came from ----*- C++ -*-===//
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef ISTHMUS_DIALECTS_KERNEL_TRANSFORMS_PRODUCT_H
+#define ISTHMUS_DIALECTS_KERNEL_TRANSFORMS_PRODUCT_H
+
+#include "dialects/Kernel/Transforms/Plan.h"
+#include "dialects/Kernel/Transforms/TileBuilder.h"
+#include "dialects/Kernel/Transforms/VectorBody.h"
+
+#include <functional>
+
+namespace isthmus::kernel {
+
+/// Indices of one dim of a product, which may be several of the operation.
+using Place = mlir::ValueRange;
+
+/// A or B.
+struct Factor {
+  /// Of its elements before they are widened to the product's type; this type
+  /// if they are not.
+  mlir::Type narrow;
+  bool isUnsigned = false;
+  /// It lies contiguous along m (A) or n (B); else along k.
+  bool alongOuter = false;
+  /// An element; `outer` is m's or n's place. As `narrow`, or as multiplied.
+  std::function<mlir::Value(Place batch, Place outer, Place k, bool narrow)>
+      element;
+  /// Where `narrow` elements are those in memory, and from a multiple of `run`
+  /// along the contiguous dim so many lie side by side, with every run of a
+  /// multiple of `run` elements from the first: where an element lies. Null if
+  /// not so.
+  mlir::OpFoldResult run;
+  std::function<std::pair<mlir::Value, llvm::SmallVector<mlir::Value>>(
+      Place batch, Place outer, Place k)>
+      at;
+};
+
+/// C[m, n] = start + sum over k of A[m, k] * B[k, n], for each of `batch`.
+struct Product {
+  llvm::SmallVector<mlir::OpFoldResult> batch, m, n, k;
+  Factor a, b;
+  mlir::Type type; // that elements are multiplied in
+  mlir::Type sum;  // of the accumulator
+  std::function<mlir::Value()> start;
+  /// Converts, runs the epilogue, and stores; along n stores are contiguous.
+  std::function<void(Place batch, Place m, Place n, mlir::Value)> store;
+};
+
+/// No larger than the product needs.
+int64_t fitTile(std::optional<int64_t> size, int64_t most, int64_t least);
+
+mlir::OpFoldResult productOf(TileBuilder &tb,
+                             llvm::ArrayRef<mlir::OpFoldResult> sizes);
+
+/// Plans `kernel` as a product: `emit` builds it, sets the group, and returns
+/// "" with the plan's name in `plan`, or builds nothing and returns why it
+/// declines, as this does.
+std::string
+planAsProduct(FuncOp kernel, const TargetInfo &info,
+              llvm::function_ref<std::string(TileBuilder &, const Product &,
+                                             std::string &plan)>
+                  emit);
+
+} // namespace isthmus::kernel
+
+#endif // ISTHMUS_DIALECTS_KERNEL_TRANSFORMS_PRODUCT_H

@@ -1,0 +1,237 @@
+//===- LaneUnits.cpp - matrix units and copies to LLVM --------------------===//
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "lib/Pipelines/LaneUnits.h"
+
+#include "mlir/Conversion/LLVMCommon/TypeConverter.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace mlir;
+using namespace isthmus;
+
+static constexpr unsigned kWordBits = 32;
+
+/// The address of an element.
+static Value pointerTo(OpBuilder &b, Location loc, Value memref,
+                       ValueRange indices) {
+  auto type = cast<MemRefType>(memref.getType());
+  LLVMTypeConverter converter(b.getContext());
+  Value d = UnrealizedConversionCastOp::create(
+                b, loc, converter.convertType(type), memref)
+                .getResult(0);
+  auto field = [&](ArrayRef<int64_t> at) -> Value {
+    return LLVM::ExtractValueOp::create(b, loc, d, at);
+  };
+  Type i64 = b.getI64Type();
+  Value offset = field({2});
+  auto [strides, unused] = type.getStridesAndOffset();
+  for (auto [i, v] : llvm::enumerate(indices)) {
+    Value at = arith::IndexCastOp::create(b, loc, i64, v);
+    if (strides[i] != 1) {
+      Value stride = ShapedType::isDynamic(strides[i])
+                         ? field({4, int64_t(i)})
+                         : LLVM::ConstantOp::create(
+                               b, loc, i64, b.getI64IntegerAttr(strides[i]))
+                               .getResult();
+      at = LLVM::MulOp::create(b, loc, at, stride);
+    }
+    offset = LLVM::AddOp::create(b, loc, offset, at);
+  }
+  Value base = field({1});
+  return LLVM::GEPOp::create(b, loc, base.getType(),
+                             converter.convertType(type.getElementType()), base,
+                             ArrayRef<LLVM::GEPArg>{offset});
+}
+
+/// The words that a vector is made of, as an intrinsic takes them.
+static SmallVector<Value> wordsOf(OpBuilder &b, Location loc, Value v,
+                                  const MatrixUnit &unit) {
+  auto type = cast<VectorType>(v.getType());
+  auto constant = [&](int64_t i) -> Value {
+    return LLVM::ConstantOp::create(b, loc, b.getI32Type(),
+                                    b.getI32IntegerAttr(i));
+  };
+  SmallVector<Value> words;
+  if (unit.convert) {
+    for (int64_t i = 0; i < type.getNumElements(); ++i)
+      words.push_back(LLVM::CallIntrinsicOp::create(
+                          b, loc, b.getI32Type(), b.getStringAttr(unit.convert),
+                          LLVM::ExtractElementOp::create(b, loc, v, constant(i))
+                              .getResult())
+                          .getResult(0));
+    return words;
+  }
+  int64_t count =
+      type.getNumElements() * type.getElementTypeBitWidth() / kWordBits;
+  Value all = LLVM::BitcastOp::create(
+      b, loc, VectorType::get({count}, b.getI32Type()), v);
+  for (int64_t i = 0; i < count; ++i) {
+    Value word = LLVM::ExtractElementOp::create(b, loc, all, constant(i));
+    if (unit.pairs)
+      word = LLVM::BitcastOp::create(
+          b, loc, VectorType::get({2}, type.getElementType()), word);
+    words.push_back(word);
+  }
+  return words;
+}
+
+static LogicalResult lowerMma(kernel::LaneMmaOp op, const TargetInfo &info) {
+  const MatrixUnit *unit = findUnit(info.units, op.getUnit());
+  if (!unit)
+    return op.emitError(info.name) << " has no matrix unit " << op.getUnit();
+  OpBuilder b(op);
+  Location loc = op.getLoc();
+  SmallVector<Value> operands = wordsOf(b, loc, op.getA(), *unit);
+  llvm::append_range(operands, wordsOf(b, loc, op.getB(), *unit));
+  auto sums = cast<VectorType>(op.getC().getType());
+  auto constant = [&](int64_t i) -> Value {
+    return LLVM::ConstantOp::create(b, loc, b.getI32Type(),
+                                    b.getI32IntegerAttr(i));
+  };
+  int64_t count = sums.getNumElements();
+  for (int64_t i = 0; i < count; ++i)
+    operands.push_back(
+        LLVM::ExtractElementOp::create(b, loc, op.getC(), constant(i)));
+  Type result = LLVM::LLVMStructType::getLiteral(
+      b.getContext(), SmallVector<Type>(count, sums.getElementType()));
+  Value made = LLVM::CallIntrinsicOp::create(
+                   b, loc, result, b.getStringAttr(unit->intrinsic), operands)
+                   .getResult(0);
+  Value d = LLVM::PoisonOp::create(b, loc, sums);
+  for (int64_t i = 0; i < count; ++i)
+    d = LLVM::InsertElementOp::create(
+        b, loc, d, LLVM::ExtractValueOp::create(b, loc, made, i), constant(i));
+  op.getResult().replaceAllUsesWith(d);
+  op.erase();
+  return success();
+}
+
+static LogicalResult lowerLoadMatrices(kernel::LoadMatricesOp op,
+                                       const TargetInfo &info,
+                                       const LanesFacts &facts) {
+  if (!info.matrixLoads)
+    return op.emitError(info.name) << " does not load matrices";
+  OpBuilder b(op);
+  Location loc = op.getLoc();
+  auto type = cast<VectorType>(op.getResult().getType());
+  int64_t count =
+      type.getNumElements() * type.getElementTypeBitWidth() / kWordBits;
+  std::string name = facts.loadMatrices + (".x" + std::to_string(count)) +
+                     (op.getTransposed() ? ".trans" : "") + ".b16.p3";
+  Type i32 = b.getI32Type();
+  Type result = count == 1
+                    ? i32
+                    : Type(LLVM::LLVMStructType::getLiteral(
+                          b.getContext(), SmallVector<Type>(count, i32)));
+  Value made = LLVM::CallIntrinsicOp::create(
+                   b, loc, result, b.getStringAttr(name),
+                   pointerTo(b, loc, op.getMemref(), op.getIndices()))
+                   .getResult(0);
+  Value words = LLVM::PoisonOp::create(b, loc, VectorType::get({count}, i32));
+  for (int64_t i = 0; i < count; ++i)
+    words = LLVM::InsertElementOp::create(
+        b, loc, words,
+        count == 1 ? made
+                   : LLVM::ExtractValueOp::create(b, loc, made, i).getResult(),
+        LLVM::ConstantOp::create(b, loc, i32, b.getI32IntegerAttr(i)));
+  op.getResult().replaceAllUsesWith(
+      LLVM::BitcastOp::create(b, loc, type, words).getResult());
+  op.erase();
+  return success();
+}
+
+/// A load and a store.
+static void copyAtOnce(kernel::AsyncRunOp op, int64_t bytes) {
+  OpBuilder b(op);
+  Location loc = op.getLoc();
+  auto type = VectorType::get(
+      {int64_t(op.getCount())},
+      cast<MemRefType>(op.getSource().getType()).getElementType());
+  auto aligned = [&](Operation *access) {
+    access->setAttr("alignment", b.getI64IntegerAttr(bytes));
+  };
+  auto branch = scf::IfOp::create(b, loc, type, op.getValid(), true);
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(&branch.getThenRegion().front());
+    auto load =
+        vector::LoadOp::create(b, loc, type, op.getSource(), op.getIndices());
+    aligned(load);
+    scf::YieldOp::create(b, loc, load.getResult());
+    b.setInsertionPointToStart(&branch.getElseRegion().front());
+    scf::YieldOp::create(
+        b, loc,
+        arith::ConstantOp::create(b, loc, b.getZeroAttr(type)).getResult());
+  }
+  aligned(vector::StoreOp::create(b, loc, branch.getResult(0), op.getTile(),
+                                  op.getTileIndices()));
+  op.erase();
+}
+
+static void lowerCopy(kernel::AsyncRunOp op, const TargetInfo &info,
+                      const LanesFacts &facts) {
+  int64_t bytes =
+      int64_t(op.getCount()) *
+      cast<MemRefType>(op.getTile().getType()).getElementTypeBitWidth() / 8;
+  if (bytes > int64_t(info.asyncCopyBytes))
+    return copyAtOnce(op, bytes);
+  OpBuilder b(op);
+  Location loc = op.getLoc();
+  auto constant = [&](int64_t v) -> Value {
+    return LLVM::ConstantOp::create(b, loc, b.getI32Type(),
+                                    b.getI32IntegerAttr(v));
+  };
+  Value size = LLVM::SelectOp::create(b, loc, op.getValid(), constant(bytes),
+                                      constant(0));
+  const char *name = bytes == 4   ? facts.async.copy4
+                     : bytes == 8 ? facts.async.copy8
+                                  : facts.async.copy16;
+  LLVM::CallIntrinsicOp::create(
+      b, loc, b.getStringAttr(name),
+      ValueRange{pointerTo(b, loc, op.getTile(), op.getTileIndices()),
+                 pointerTo(b, loc, op.getSource(), op.getIndices()), size});
+  op.erase();
+}
+
+LogicalResult isthmus::lowerLaneUnits(Operation *f, const TargetInfo &info,
+                                      const LanesFacts &facts) {
+  SmallVector<Operation *> ops;
+  f->walk([&](Operation *op) {
+    if (isa<kernel::KernelDialect>(op->getDialect()))
+      ops.push_back(op);
+  });
+  for (Operation *op : ops) {
+    OpBuilder b(op);
+    Location loc = op->getLoc();
+    if (auto mma = dyn_cast<kernel::LaneMmaOp>(op)) {
+      if (failed(lowerMma(mma, info)))
+        return failure();
+    } else if (auto load = dyn_cast<kernel::LoadMatricesOp>(op)) {
+      if (failed(lowerLoadMatrices(load, info, facts)))
+        return failure();
+    } else if (auto run = dyn_cast<kernel::AsyncRunOp>(op)) {
+      lowerCopy(run, info, facts);
+    } else if (isa<kernel::AsyncCommitOp>(op)) {
+      if (info.asyncCopyBytes)
+        LLVM::CallIntrinsicOp::create(
+            b, loc, b.getStringAttr(facts.async.commit), ValueRange());
+      op->erase();
+    } else if (auto wait = dyn_cast<kernel::AsyncWaitOp>(op)) {
+      if (info.asyncCopyBytes)
+        LLVM::CallIntrinsicOp::create(
+            b, loc, b.getStringAttr(facts.async.wait),
+            LLVM::ConstantOp::create(b, loc, b.getI32Type(),
+                                     b.getI32IntegerAttr(wait.getPending()))
+                .getResult());
+      op->erase();
+    } else {
+      return op->emitError("has no lowering from form(lanes) yet");
+    }
+  }
+  return success();
+}
