@@ -40,6 +40,7 @@ struct TargetInfo {
   unsigned subgroup = 0;       // lanes that run as one; 0: not fixed
   unsigned maxGroup = 1;       // lanes a workgroup
   unsigned workgroupBytes = 0; // workgroup memory of a kernel, 0: as you like
+  unsigned busyGroups = 16;    // workgroups that a device is busy with
   unsigned l1Bytes = 32 << 10, l2Bytes = 512 << 10;
   /// What multiplies tiles, the fastest of its types first.
   llvm::ArrayRef<MatrixUnit> units;

@@ -11,6 +11,7 @@
 #include "dialects/Graph/Transforms/Hoist.h"
 #include "dialects/Graph/Transforms/Layout.h"
 #include "dialects/Graph/Transforms/Outline.h"
+#include "dialects/Graph/Transforms/SplitReductions.h"
 #include "dialects/Hal/Hal.h"
 #include "dialects/Kernel/Kernel.h"
 #include "dialects/Kernel/Transforms/Distribute.h"
@@ -274,6 +275,8 @@ bool Compilation::compileVariant(const Target &target, const TargetInfo &info,
     return false;
   if (options.fuse && failed(graph::fuseElementwise(m, info)))
     return false;
+  if (options.fuse)
+    graph::splitReductions(m, info);
   if (options.reference)
     graph::addCompareFunctions(m);
   if (failed(graph::outlineKernels(m, info, options.fuse)) || failed(verify(m)))

@@ -83,6 +83,7 @@ static std::optional<TargetInfo> parse(llvm::StringRef arch,
     info.triple = "amdgcn-amd-amdhsa";
     info.cpu = row.arch;
     info.subgroup = row.wave;
+    info.busyGroups = 128;
     info.maxGroup = 1024;
     info.workgroupBytes = row.ldsBytes;
     // With its family, code for one chip asks for more than the family's, and

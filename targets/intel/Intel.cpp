@@ -63,6 +63,7 @@ static std::optional<TargetInfo> parse(llvm::StringRef arch,
     info.name = std::string("intel:") + row.arch;
     info.form = kernel::Form::lanes;
     info.triple = kTriple;
+    info.busyGroups = 64;
     info.maxGroup = row.maxGroup;
     info.workgroupBytes = row.workgroupBytes;
     std::string chip = &row == rows ? "" : std::string(",") + row.arch;

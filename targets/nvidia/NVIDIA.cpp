@@ -82,6 +82,7 @@ static std::optional<TargetInfo> parse(llvm::StringRef arch,
     info.cpu = row.arch;
     info.features = row.features;
     info.subgroup = 32;
+    info.busyGroups = 128;
     info.maxGroup = 1024;
     // Static .shared; chips have more for kernels that size it at launch.
     info.workgroupBytes = 48 << 10;

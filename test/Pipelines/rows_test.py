@@ -74,6 +74,12 @@ MODELS = {
     # Whether z broadcasts is known when it is there; looked up lane by lane, or one element for all.
     "broadcast": ([node("Add", "x z", "a"), node("Softmax", "a", "y", axis=-1)],
                   {"x": (F32, ["n", "m"]), "z": (F32, ["n", "k"])}, {"y": F32}, [], 1),
+    # Few long rows: over parts first, then over the parts.
+    "long_sum": ([node("Mul", "x x", "q"), node("ReduceSum", "q axis1", "y", keepdims=0)], {"x": (F32, [3, 98304])},
+                 {"y": F32}, [scalar("axis1", [1], np.int64)], 2),
+    "long_softmax": ([node("Softmax", "x", "y", axis=-1)], {"x": (F32, [2, 65537 * 2])}, {"y": F32}, [], 6),
+    "long_columns": ([node("ReduceMax", "x", "y", axes=[0], keepdims=0)], {"x": (F32, [65536, 5])}, {"y": F32}, [], 2),
+    "long_i32": ([node("ReduceSum", "x", "y", keepdims=0)], {"x": (I32, [66, 1001])}, {"y": I32}, [], 2),
     # Reductions over different dims do not share rows.
     "two_axes": ([node("ReduceMax", "x", "a", axes=[0]), node("Sub", "x a", "c"), node("ReduceSum", "c one", "y")],
                  {"x": (F32, ["n", "m"])}, {"y": F32}, [scalar("one", [1], np.int64)], 2),

@@ -8,6 +8,7 @@
 
 #include "dialects/Graph/Graph.h"
 #include "dialects/Graph/Transforms/Fuse.h"
+#include "dialects/Graph/Transforms/SplitReductions.h"
 #include "dialects/Kernel/Transforms/RowGroup.h"
 #include "llvm/ADT/SetVector.h"
 
@@ -17,9 +18,6 @@ using namespace isthmus::graph;
 
 /// A kernel of more operations takes longer to compile than it saves.
 static constexpr size_t kLargestGroup = 24;
-/// Fewer rows than this, when each is as long as kLongRow, are better left to
-/// several kernels, which share each row among the cores.
-static constexpr int64_t kFewRows = 8, kLongRow = 1 << 16;
 
 bool graph::isInitFill(Operation *op) {
   if (!isa<linalg::FillOp>(op))
@@ -64,10 +62,11 @@ static bool rowsAccept(ArrayRef<linalg::GenericOp> ops,
         extent *= *n;
         break;
       } else if (!group.isColumn(d)) {
-        extent = kFewRows; // not known to be few
+        return true; // not known to be few
       }
   }
-  return rows >= kFewRows || columns < kLongRow;
+  // Several kernels share such rows among the workgroups.
+  return !hasFewLongRows(rows, columns);
 }
 
 namespace {

@@ -315,8 +315,7 @@ std::string kernel::findRows(FuncOp kernel, RowGroup &group) {
       ops, [&](Value tensor) { return sizesIn(kernel, tensor); }, group);
 }
 
-/// Whether the lanes of vectors may be reduced apart and joined at the end.
-static std::string checkReduction(linalg::GenericOp op) {
+std::string kernel::checkReduction(linalg::GenericOp op) {
   Operation *combiner = combinerOf(op);
   if (!combiner || !linalg::getCombinerOpKind(combiner) ||
       !arith::getNeutralElement(combiner))

@@ -77,6 +77,10 @@ std::string rowLanes(const RowGroup &group, const TargetInfo &info,
 /// there already.
 mlir::Operation *combinerOf(mlir::linalg::GenericOp op);
 
+/// Whether parts of a reduction may be reduced apart and joined at the end: "",
+/// or why not.
+std::string checkReduction(mlir::linalg::GenericOp op);
+
 /// The row group that a form(tensor) kernel is; returns "", or why it is none.
 std::string findRows(FuncOp kernel, RowGroup &group);
 
