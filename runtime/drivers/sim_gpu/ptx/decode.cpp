@@ -331,6 +331,9 @@ bool Decoder::statement(const Statement &s) {
     if (!byTable(s, name))
       return false;
   }
+  bool runs = inst.kind <= Kind::exchange;
+  if (runs && !inst.run)
+    return unknown();
   program.code.push_back(inst);
   return true;
 }

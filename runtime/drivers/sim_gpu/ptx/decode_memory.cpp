@@ -111,6 +111,7 @@ bool Decoder::move(const Statement &s, const Parts &parts, bool &done) {
     return fail("it has two operands");
   const Operand &to = s.operands[0], &from = s.operands[1];
   uint32_t bytes = typeBytes(parts.back());
+  done = false;
   if (parts.back() == "pred" ||
       (to.kind != Operand::vector && from.kind == Operand::immediate))
     return true;
