@@ -2,7 +2,6 @@
 #include "semaphore.h"
 #include "session.h"
 
-#include <csignal>
 #include <ctime>
 
 using namespace isthmus;
@@ -254,17 +253,7 @@ ist_status ensureThread(ist_error *error) {
     sleep(UINT64_MAX);
   if (running)
     return IST_OK;
-  // Signals are the application's business, but those of a kernel that crashes
-  // come to the thread that runs it.
-  sigset_t all, old;
-  sigfillset(&all);
-  const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT};
-  for (int own : faults)
-    sigdelset(&all, own);
-  ::pthread_sigmask(SIG_SETMASK, &all, &old);
-  int code = ::pthread_create(&thread, nullptr, threadMain, nullptr);
-  ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
-  if (code)
+  if (int code = startThread(&thread, threadMain, nullptr))
     return fail(error, IST_RESOURCE_EXHAUSTED,
                 "cannot start the thread for asynchronous calls: %s",
                 std::strerror(code));

@@ -2,6 +2,7 @@
 //---------------------------------------------------------===//
 #include "support.h"
 
+#include <csignal>
 #include <cstdarg>
 #include <cstdio>
 #include <ctime>
@@ -102,4 +103,17 @@ size_t ist_dtype_size(ist_dtype dtype) {
   unsigned i = static_cast<unsigned>(dtype);
   return i < sizeof dtypes / sizeof *dtypes ? dtypes[i].size : 0;
 }
+}
+
+int isthmus::startThread(pthread_t *thread, void *(*run)(void *),
+                         void *argument) {
+  sigset_t all, old;
+  sigfillset(&all);
+  const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT};
+  for (int own : faults)
+    sigdelset(&all, own);
+  ::pthread_sigmask(SIG_SETMASK, &all, &old);
+  int code = ::pthread_create(thread, nullptr, run, argument);
+  ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
+  return code;
 }

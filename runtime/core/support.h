@@ -13,13 +13,13 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <pthread.h>
 
 namespace isthmus {
 
 /// Fills `error` (which may be null) and returns `code`.
-__attribute__((format(printf, 3, 4))) ist_status fail(ist_error *error,
-                                                      ist_status code,
-                                                      const char *format, ...);
+__attribute__((format(printf, 3, 4))) ist_status
+fail(ist_error *error, ist_status code, const char *format, ...);
 
 inline ist_status outOfMemory(ist_error *error, uint64_t bytes,
                               const char *what) {
@@ -120,6 +120,10 @@ ist_status readOptions(const T *given, T *known, const char *type,
 
 /// Monotonic.
 uint64_t nowNs();
+
+/// As pthread_create. Signals are the application's business, but those of a
+/// kernel that crashes come to the thread that runs it.
+int startThread(pthread_t *thread, void *(*run)(void *), void *argument);
 
 } // namespace isthmus
 

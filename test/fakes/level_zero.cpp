@@ -56,7 +56,7 @@ struct List {
   }
 };
 
-struct ZeModule : Module {
+struct ZeModule : isthmus::fake::Module {
   std::map<std::string, uint32_t> counts; // of arguments
 };
 struct ZeKernel : FakeKernel {
@@ -524,8 +524,8 @@ int fake_KernelSetArgumentValue(void *kernel, uint32_t index, size_t size,
 
 // The vendor's names, and a check that none is missing or has other types.
 #define IST_REQUIRED(result, name, symbol, parameters, since)                  \
-  __attribute__((visibility("default"),                                        \
-                 alias("fake_" #name))) result symbol parameters;              \
+  __attribute__((visibility("default"), alias("fake_" #name)))                 \
+  result symbol parameters;                                                    \
   static_assert(std::is_same_v<decltype(&fake_##name), result(*) parameters>);
 #include "ze_symbols.h"
 

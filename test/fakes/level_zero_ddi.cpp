@@ -9,8 +9,8 @@
 
 // The fake's functions have these names as well, by their ABI.
 #define TABLE(name, type, ...)                                                 \
-  extern "C" __attribute__((visibility("default"))) ze_result_t                \
-  zeGet##name##ProcAddrTable(ze_api_version_t, type *t) {                      \
+  extern "C" __attribute__((visibility("default")))                            \
+  ze_result_t zeGet##name##ProcAddrTable(ze_api_version_t, type *t) {          \
     *t = {};                                                                   \
     __VA_ARGS__;                                                               \
     return ZE_RESULT_SUCCESS;                                                  \

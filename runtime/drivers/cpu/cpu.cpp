@@ -52,6 +52,8 @@ struct ist_driver_module {
 
 namespace {
 
+#include "driver_functions.h"
+
 constexpr uint64_t kAlign = 64;
 /// Below this a launch is done before other threads would have joined in.
 constexpr uint64_t kInlineNs = 8000;
@@ -83,7 +85,7 @@ int enumerate(const ist_host *, ist_identity *identities, uint32_t capacity,
   unsigned threads;
   if (ist_status s = threadLimit(&threads, error))
     return s;
-  describe(threads, &facts);
+  cpu::describe(threads, &facts);
   std::memcpy(identities->summary, facts.summary, sizeof facts.summary);
   identities->id[0] = 0;
   uint64_t available;
@@ -120,7 +122,7 @@ int open(const ist_host *, uint32_t index, const ist_native *native,
     destroy(d);
     return s;
   }
-  describe(threads, &d->facts);
+  cpu::describe(threads, &d->facts);
   *out = d;
   return IST_OK;
 }
@@ -130,8 +132,7 @@ void close(ist_driver_device *device) {
   destroy(device);
 }
 
-int describeDevice(ist_driver_device *device, ist_description *out,
-                   ist_error *) {
+int describe(ist_driver_device *device, ist_description *out, ist_error *) {
   out->summary = device->facts.summary;
   out->facts = device->facts.facts;
   out->fact_count = device->facts.count;
@@ -368,32 +369,5 @@ int kernelGet(ist_driver_module *module, const ist_kernel_desc *desc,
 
 extern "C" {
 extern const ist_driver ist_cpu_driver;
-const ist_driver ist_cpu_driver = {sizeof(ist_driver),
-                                   "cpu",
-                                   "cpu",
-                                   "elf",
-                                   enumerate,
-                                   open,
-                                   close,
-                                   describeDevice,
-                                   memInfo,
-                                   extension,
-                                   alloc,
-                                   freeMemory,
-                                   import,
-                                   queueCreate,
-                                   queueDestroy,
-                                   copy,
-                                   fill,
-                                   launch,
-                                   submit,
-                                   semaphoreCreate,
-                                   semaphoreDestroy,
-                                   semaphoreQuery,
-                                   semaphoreSignal,
-                                   semaphoreWait,
-                                   moduleLoad,
-                                   moduleUnload,
-                                   kernelGet,
-                                   nullptr};
+const ist_driver ist_cpu_driver = IST_DRIVER_TABLE("cpu", "cpu", "elf");
 }

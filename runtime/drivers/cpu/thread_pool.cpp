@@ -92,18 +92,9 @@ ist_status ThreadPool::start(unsigned extra, ist_error *error) {
   threads = static_cast<pthread_t *>(std::calloc(extra, sizeof *threads));
   if (!threads)
     return outOfMemory(error, extra * sizeof *threads, "a thread pool");
-  // Signals are the application's business, but those of a kernel that crashes
-  // come to the thread that runs it.
-  sigset_t all, old;
-  sigfillset(&all);
-  const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT};
-  for (int own : faults)
-    sigdelset(&all, own);
-  ::pthread_sigmask(SIG_SETMASK, &all, &old);
   int code = 0;
   for (; count < extra && !code; count += !code)
-    code = ::pthread_create(&threads[count], nullptr, main, this);
-  ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
+    code = startThread(&threads[count], main, this);
   if (code) {
     unsigned got = count;
     stop();

@@ -9,10 +9,9 @@ using namespace isthmus::gpu;
 using namespace isthmus::stream;
 
 static const Symbol symbols[] = {
-#define IST_REQUIRED(result, name, symbol, parameters, since)                  \
-  {#symbol, true, since, offsetof(CudaSymbols, name)},
-#define IST_OPTIONAL(result, name, symbol, parameters, since)                  \
-  {#symbol, false, since, offsetof(CudaSymbols, name)},
+#define IST_SYMBOLS CudaSymbols
+#include "symbol_rows.h"
+
 #include "cuda_symbols.h"
 };
 static const char *const names[] = {"libcuda.so.1", "libcuda.so", nullptr};
@@ -233,7 +232,7 @@ Code Cuda::finishKernel(Self &gpu, const ist_kernel_desc &desc, void *f) {
 Code Cuda::launchCluster(Self &gpu, void *stream, const Command &c,
                          void **arguments) {
   if (!gpu.api->LaunchKernelEx)
-    return 801; // not supported
+    return kNotSupported;
   CudaLaunchAttribute cluster = {};
   cluster.id = 4; // CLUSTER_DIMENSION
   cluster.cluster[0] = c.cluster;
@@ -247,7 +246,7 @@ Code Cuda::launchCluster(Self &gpu, void *stream, const Command &c,
   return gpu.api->LaunchKernelEx(&config, c.kernel->handle, arguments, nullptr);
 }
 
-static CudaKernelNode kernelNode(const Command &c, void **arguments) {
+CudaKernelNode Cuda::kernelNode(const Command &c, void **arguments) {
   pointAtArgs(c, arguments);
   return {c.kernel->handle,
           {static_cast<unsigned>(c.grid), 1, 1},
@@ -272,35 +271,24 @@ static CudaCopyNode copyNode(const Command &c) {
   return n;
 }
 
-Code Cuda::addNode(Self &gpu, void *graph, void *const *after, size_t count,
+Code Cuda::addCopy(Self &gpu, void *graph, void *const *after, size_t count,
                    const Command &c, void **node) {
-  const Symbols &api = *gpu.api;
-  if (c.kind == Command::copy) {
-    CudaCopyNode n = copyNode(c);
-    return api.GraphAddMemcpyNode(node, graph, after, count, &n, gpu.context);
-  }
-  if (c.kind == Command::fill) {
-    CudaMemsetNode n = memsetNode(c);
-    return api.GraphAddMemsetNode(node, graph, after, count, &n, gpu.context);
-  }
-  if (c.cluster > 1)
-    return 801; // not supported: the node would need an attribute
-  void *arguments[kMaxArgs + 1];
-  CudaKernelNode n = kernelNode(c, arguments);
-  return api.GraphAddKernelNode(node, graph, after, count, &n);
+  CudaCopyNode n = copyNode(c);
+  return gpu.api->GraphAddMemcpyNode(node, graph, after, count, &n,
+                                     gpu.context);
+}
+Code Cuda::changeCopy(Self &gpu, void *exec, void *node, const Command &c) {
+  CudaCopyNode n = copyNode(c);
+  return gpu.api->GraphExecMemcpyNodeSetParams(exec, node, &n, gpu.context);
 }
 
-Code Cuda::changeNode(Self &gpu, void *exec, void *node, const Command &c) {
-  const Symbols &api = *gpu.api;
-  if (c.kind == Command::copy) {
-    CudaCopyNode n = copyNode(c);
-    return api.GraphExecMemcpyNodeSetParams(exec, node, &n, gpu.context);
-  }
-  if (c.kind == Command::fill) {
-    CudaMemsetNode n = memsetNode(c);
-    return api.GraphExecMemsetNodeSetParams(exec, node, &n, gpu.context);
-  }
-  void *arguments[kMaxArgs + 1];
-  CudaKernelNode n = kernelNode(c, arguments);
-  return api.GraphExecKernelNodeSetParams(exec, node, &n);
+Code Cuda::addFill(Self &gpu, void *graph, void *const *after, size_t count,
+                   const Command &c, void **node) {
+  CudaMemsetNode n = memsetNode(c);
+  return gpu.api->GraphAddMemsetNode(node, graph, after, count, &n,
+                                     gpu.context);
+}
+Code Cuda::changeFill(Self &gpu, void *exec, void *node, const Command &c) {
+  CudaMemsetNode n = memsetNode(c);
+  return gpu.api->GraphExecMemsetNodeSetParams(exec, node, &n, gpu.context);
 }

@@ -118,16 +118,15 @@ struct Cuda {
   /// Nothing is left for the first launch.
   static Code finishKernel(Self &gpu, const ist_kernel_desc &desc, void *f);
 
-  static bool hasGraphs(const Symbols &api) {
-    return api.GraphCreate && api.GraphDestroy && api.GraphAddKernelNode &&
-           api.GraphAddMemcpyNode && api.GraphAddMemsetNode &&
-           api.GraphInstantiate && api.GraphExecDestroy && api.GraphLaunch &&
-           api.GraphExecKernelNodeSetParams &&
-           api.GraphExecMemcpyNodeSetParams && api.GraphExecMemsetNodeSetParams;
-  }
-  static Code addNode(Self &gpu, void *graph, void *const *after, size_t count,
+  // Nodes of a graph; a kernel's are added in the same way by both vendors.
+  using KernelNode = CudaKernelNode;
+  static KernelNode kernelNode(const Command &c, void **arguments);
+  static Code addCopy(Self &gpu, void *graph, void *const *after, size_t count,
                       const Command &c, void **node);
-  static Code changeNode(Self &gpu, void *exec, void *node, const Command &c);
+  static Code changeCopy(Self &gpu, void *exec, void *node, const Command &c);
+  static Code addFill(Self &gpu, void *graph, void *const *after, size_t count,
+                      const Command &c, void **node);
+  static Code changeFill(Self &gpu, void *exec, void *node, const Command &c);
 };
 
 } // namespace isthmus::gpu

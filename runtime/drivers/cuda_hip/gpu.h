@@ -11,7 +11,9 @@ using stream::Code;
 using stream::Command;
 using stream::Device;
 using stream::Explanation;
+using stream::Guard;
 using stream::Kernel;
+using stream::kMaxArgs;
 
 /// Host memory that we registered; imports within share it.
 struct Registered {
@@ -31,6 +33,22 @@ template <typename Vendor> struct Gpu {
   uint32_t multiprocessors;
   Array<Registered> registered;
 };
+
+template <typename V> Gpu<V> &self(Device &d) {
+  return *static_cast<Gpu<V> *>(d.vendor);
+}
+template <typename V> const typename V::Symbols &api(Device &d) {
+  return *self<V>(d).api;
+}
+
+/// Recordings need all of these.
+template <typename Symbols> bool hasGraphs(const Symbols &api) {
+  return api.GraphCreate && api.GraphDestroy && api.GraphAddKernelNode &&
+         api.GraphAddMemcpyNode && api.GraphAddMemsetNode &&
+         api.GraphInstantiate && api.GraphExecDestroy && api.GraphLaunch &&
+         api.GraphExecKernelNodeSetParams && api.GraphExecMemcpyNodeSetParams &&
+         api.GraphExecMemsetNodeSetParams;
+}
 
 /// Attributes of devices; each vendor numbers them its own way.
 enum class Attribute {
@@ -57,7 +75,7 @@ constexpr int pointerDevice = 9;
 /// same numbers where both have the error.
 ist_status statusOf(Code code, bool *lost);
 
-constexpr Code kNotReady = 600;
+constexpr Code kNotReady = 600, kNotSupported = 801;
 
 /// Fails unless all that the headers of an ELF file say lies within it:
 /// vendors' loaders are given no size.

@@ -9,10 +9,9 @@ using namespace isthmus::gpu;
 using namespace isthmus::stream;
 
 static const Symbol symbols[] = {
-#define IST_REQUIRED(result, name, symbol, parameters, since)                  \
-  {#symbol, true, since, offsetof(HipSymbols, name)},
-#define IST_OPTIONAL(result, name, symbol, parameters, since)                  \
-  {#symbol, false, since, offsetof(HipSymbols, name)},
+#define IST_SYMBOLS HipSymbols
+#include "symbol_rows.h"
+
 #include "hip_symbols.h"
 };
 static const char *const names[] = {"libamdhip64.so.7", "libamdhip64.so.6",
@@ -82,7 +81,7 @@ int Hip::moduleLoad(Device &d, Self &gpu, const void *code, size_t size,
 // Graphs
 //===----------------------------------------------------------------------===//
 
-static HipKernelNode kernelNode(const Command &c, void **arguments) {
+HipKernelNode Hip::kernelNode(const Command &c, void **arguments) {
   pointAtArgs(c, arguments);
   return {{c.kernel->block, 1, 1},
           nullptr,
@@ -90,38 +89,4 @@ static HipKernelNode kernelNode(const Command &c, void **arguments) {
           {static_cast<unsigned>(c.grid), 1, 1},
           arguments,
           c.dynamicShared};
-}
-static HipMemsetNode memsetNode(const Command &c) {
-  return {c.to, 1, 1, 0, c.value, c.bytes};
-}
-
-Code Hip::addNode(Self &gpu, void *graph, void *const *after, size_t count,
-                  const Command &c, void **node) {
-  const Symbols &api = *gpu.api;
-  if (c.kind == Command::copy)
-    return api.GraphAddMemcpyNode(node, graph, after, count, c.to, c.from,
-                                  c.bytes, kMemcpyDefault);
-  if (c.kind == Command::fill) {
-    HipMemsetNode n = memsetNode(c);
-    return api.GraphAddMemsetNode(node, graph, after, count, &n);
-  }
-  if (c.cluster > 1)
-    return kNotSupported;
-  void *arguments[kMaxArgs + 1];
-  HipKernelNode n = kernelNode(c, arguments);
-  return api.GraphAddKernelNode(node, graph, after, count, &n);
-}
-
-Code Hip::changeNode(Self &gpu, void *exec, void *node, const Command &c) {
-  const Symbols &api = *gpu.api;
-  if (c.kind == Command::copy)
-    return api.GraphExecMemcpyNodeSetParams(exec, node, c.to, c.from, c.bytes,
-                                            kMemcpyDefault);
-  if (c.kind == Command::fill) {
-    HipMemsetNode n = memsetNode(c);
-    return api.GraphExecMemsetNodeSetParams(exec, node, &n);
-  }
-  void *arguments[kMaxArgs + 1];
-  HipKernelNode n = kernelNode(c, arguments);
-  return api.GraphExecKernelNodeSetParams(exec, node, &n);
 }

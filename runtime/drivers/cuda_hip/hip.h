@@ -33,6 +33,7 @@ constexpr size_t kHipArchAt5 = 396, kHipArchAt6 = 1160; // gcnArchName
 constexpr size_t kHipProperties = 4096;                 // room for either
 
 struct Hip {
+  static constexpr int kMemcpyDefault = 4;
   using Symbols = HipSymbols;
   using Self = Gpu<Hip>;
   static constexpr const char *name = "hip", *vendor = "amd",
@@ -96,19 +97,29 @@ struct Hip {
     return 0; // code objects are loaded whole
   }
 
-  static bool hasGraphs(const Symbols &api) {
-    return api.GraphCreate && api.GraphDestroy && api.GraphAddKernelNode &&
-           api.GraphAddMemcpyNode && api.GraphAddMemsetNode &&
-           api.GraphInstantiate && api.GraphExecDestroy && api.GraphLaunch &&
-           api.GraphExecKernelNodeSetParams &&
-           api.GraphExecMemcpyNodeSetParams && api.GraphExecMemsetNodeSetParams;
+  using KernelNode = HipKernelNode;
+  static KernelNode kernelNode(const Command &c, void **arguments);
+  static Code addCopy(Self &gpu, void *graph, void *const *after, size_t count,
+                      const Command &c, void **node) {
+    return gpu.api->GraphAddMemcpyNode(node, graph, after, count, c.to, c.from,
+                                       c.bytes, kMemcpyDefault);
   }
-  static Code addNode(Self &gpu, void *graph, void *const *after, size_t count,
-                      const Command &c, void **node);
-  static Code changeNode(Self &gpu, void *exec, void *node, const Command &c);
-
-  static constexpr int kMemcpyDefault = 4;
-  static constexpr Code kNotSupported = 801;
+  static Code changeCopy(Self &gpu, void *exec, void *node, const Command &c) {
+    return gpu.api->GraphExecMemcpyNodeSetParams(exec, node, c.to, c.from,
+                                                 c.bytes, kMemcpyDefault);
+  }
+  static HipMemsetNode memsetNode(const Command &c) {
+    return {c.to, 1, 1, 0, c.value, c.bytes};
+  }
+  static Code addFill(Self &gpu, void *graph, void *const *after, size_t count,
+                      const Command &c, void **node) {
+    HipMemsetNode n = memsetNode(c);
+    return gpu.api->GraphAddMemsetNode(node, graph, after, count, &n);
+  }
+  static Code changeFill(Self &gpu, void *exec, void *node, const Command &c) {
+    HipMemsetNode n = memsetNode(c);
+    return gpu.api->GraphExecMemsetNodeSetParams(exec, node, &n);
+  }
 };
 
 } // namespace isthmus::gpu

@@ -1,6 +1,5 @@
 //===- commands.cpp - the level_zero driver: memory, code and queues ------===//
 #include "level_zero.h"
-#include "spirv.h"
 
 #include <sched.h>
 
@@ -21,10 +20,8 @@ struct Stream {
 //===----------------------------------------------------------------------===//
 
 Code memInfo(Device &d, uint64_t *available, uint64_t *total) {
-  // What others use is told by another API, and to root.
-  uint64_t used = __atomic_load_n(&self(d).used, __ATOMIC_RELAXED);
-  *total = self(d).total;
-  *available = used < *total ? *total - used : 0;
+  *total = self(d).memory.total;
+  *available = self(d).memory.available();
   return 0;
 }
 
@@ -44,7 +41,7 @@ Code alloc(Device &d, ist_memory_kind kind, uint64_t bytes,
                                    d.description.alignment, z.device, &p);
   if (code)
     return code;
-  __atomic_add_fetch(&z.used, bytes, __ATOMIC_RELAXED);
+  z.memory.take(bytes);
   out->address = reinterpret_cast<uint64_t>(p);
   out->host = host ? p : nullptr;
   out->handle = p;
@@ -56,7 +53,7 @@ void free(Device &d, ist_driver_memory *memory) {
   if (!memory->handle)
     return; // an import
   z.api->MemFree(z.context, memory->handle);
-  __atomic_sub_fetch(&z.used, memory->bytes, __ATOMIC_RELAXED);
+  z.memory.give(memory->bytes);
 }
 
 int import(Device &d, const ist_import &in, ist_driver_memory *out,
@@ -96,10 +93,7 @@ int moduleLoad(Device &d, const void *code, size_t size,
                const ist_module_options &options, void **module,
                ist_error *error) {
   LevelZero &z = self(d);
-  if (std::strcmp(options.format, "spirv") != 0)
-    return fail(error, IST_UNAVAILABLE,
-                "driver level_zero loads spirv, not '%.40s'", options.format);
-  if (ist_status s = checkSpirv(code, size, error))
+  if (ist_status s = checkSpirv(d, options, code, size, error))
     return s;
   ModuleDesc desc;
   desc.size = size;
@@ -138,28 +132,19 @@ int checkKernel(Device &d, const ist_kernel_desc &desc, void *kernel,
 
 int kernelGet(Device &d, const ist_kernel_desc &desc, Kernel &kernel,
               ist_error *error) {
-  SharedKernel *k = make<SharedKernel>();
-  if (!k)
-    return outOfMemory(error, sizeof *k, "a kernel");
-  KernelDesc want;
-  want.name = desc.name;
-  Code code = api(d).KernelCreate(kernel.module, &want, &k->kernel);
-  int s = code ? d.failed(code, error, "kernel '%.100s'", desc.name)
-               : checkKernel(d, desc, k->kernel, error);
-  if (s) {
-    if (!code)
-      api(d).KernelDestroy(k->kernel);
-    destroy(k);
-    return s;
-  }
-  kernel.handle = k;
-  return IST_OK;
+  return makeSharedKernel(
+      d, desc, kernel, error,
+      [&](void **k) {
+        KernelDesc want;
+        want.name = desc.name;
+        return api(d).KernelCreate(kernel.module, &want, k);
+      },
+      [&](void *k) { return checkKernel(d, desc, k, error); },
+      api(d).KernelDestroy);
 }
 
 void kernelRelease(Device &d, Kernel &kernel) {
-  auto *k = static_cast<SharedKernel *>(kernel.handle);
-  api(d).KernelDestroy(k->kernel);
-  destroy(k);
+  endSharedKernel(kernel, api(d).KernelDestroy);
 }
 
 //===----------------------------------------------------------------------===//
@@ -236,11 +221,6 @@ Code eventSynchronize(Device &d, void *event) {
 int streamOpen(Device &d, const ist_native *native, void **out,
                ist_error *error) {
   LevelZero &z = self(d);
-  constexpr const char *kind = "level_zero.command_list";
-  if (native && (!native->kind || std::strcmp(native->kind, kind) != 0))
-    return fail(error, IST_UNAVAILABLE,
-                "driver level_zero takes over an immediate %s, not '%.64s'",
-                kind, native->kind ? native->kind : "");
   Stream *s = make<Stream>();
   if (!s)
     return outOfMemory(error, sizeof *s, "a queue");
@@ -347,13 +327,14 @@ struct Vendor {
                               *formats = "spirv";
   static const Ops ops;
 };
-const Ops Vendor::ops = {
-    enumerate,        open,         close,        explain,       nullptr,
-    nullptr,          memInfo,      alloc,        free,          import,
-    moduleLoad,       moduleUnload, kernelGet,    kernelRelease, streamOpen,
-    streamClose,      streamDrain,  copy,         fill,          launch,
-    streamWait,       eventCreate,  eventDestroy, eventRecord,   eventQuery,
-    eventSynchronize, nullptr,      nullptr,      nullptr,       nullptr};
+constexpr Ops makeOps() {
+  Ops o = IST_STREAM_OPS();
+  o.kernelRelease = kernelRelease;
+  o.contextKind = "level_zero.context";
+  o.queueKind = "level_zero.command_list";
+  return o;
+}
+const Ops Vendor::ops = makeOps();
 
 } // namespace
 

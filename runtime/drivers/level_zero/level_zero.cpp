@@ -1,6 +1,5 @@
 //===- level_zero.cpp - the level_zero driver: devices --------------------===//
 #include "level_zero.h"
-#include "spirv.h"
 
 #include <cstdio>
 
@@ -84,11 +83,6 @@ void identify(const Symbols &ze, void *device, const DeviceProperties &p,
 ist_status takeContext(Device &d, LevelZero &self, const ist_native *native,
                        ist_error *error) {
   if (native) {
-    if (!native->kind || std::strcmp(native->kind, "level_zero.context") != 0)
-      return fail(error, IST_UNAVAILABLE,
-                  "driver level_zero takes over a level_zero.context, not "
-                  "'%.64s'",
-                  native->kind ? native->kind : "");
     self.context = native->handle;
     return IST_OK;
   }
@@ -123,7 +117,7 @@ int setUp(Device &d, LevelZero &self, uint32_t index, const ist_native *native,
                 index);
   d.vendor = &self;
   std::memcpy(d.summary, identity.summary, sizeof d.summary);
-  self.total = identity.memory_bytes;
+  self.memory.total = identity.memory_bytes;
   ComputeProperties compute = {};
   ModuleProperties module = {};
   DeviceProperties properties = {};

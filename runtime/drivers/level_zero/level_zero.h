@@ -8,15 +8,11 @@
 #define ISTHMUS_DRIVERS_LEVEL_ZERO_LEVEL_ZERO_H
 
 #include "library.h"
-#include "stream.h"
+#include "spirv.h"
 
 namespace isthmus::ze {
 
-using stream::Code;
-using stream::Command;
-using stream::Device;
-using stream::Explanation;
-using stream::Kernel;
+using namespace stream;
 
 struct Symbols {
 #define IST_REQUIRED(result, name, symbol, parameters, since)                  \
@@ -137,7 +133,7 @@ struct LevelZero {
   const Symbols *api;
   void *driver, *device, *context;
   bool contextIsOurs, inOrder;
-  uint64_t total, used; // bytes; used is atomic
+  stream::Usage memory;
   uint32_t maxGroup, localBytes;
   // Guarded by the device's lock.
   EventPool *pools;

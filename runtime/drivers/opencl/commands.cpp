@@ -1,6 +1,5 @@
 //===- commands.cpp - the opencl driver: memory, code and queues ----------===//
 #include "opencl.h"
-#include "spirv.h"
 
 #include <cstdio>
 
@@ -25,10 +24,8 @@ struct Stream {
 //===----------------------------------------------------------------------===//
 
 Code memInfo(Device &d, uint64_t *available, uint64_t *total) {
-  // OpenCL does not tell what others use.
-  uint64_t used = __atomic_load_n(&self(d).used, __ATOMIC_RELAXED);
-  *total = self(d).total;
-  *available = used < *total ? *total - used : 0;
+  *total = self(d).memory.total;
+  *available = self(d).memory.available();
   return 0;
 }
 
@@ -52,7 +49,7 @@ Code alloc(Device &d, ist_memory_kind kind, uint64_t bytes,
   }
   if (code)
     return code;
-  __atomic_add_fetch(&o.used, bytes, __ATOMIC_RELAXED);
+  o.memory.take(bytes);
   out->address = reinterpret_cast<uint64_t>(p);
   out->handle = p;
   if (kind == IST_MEMORY_KIND_HOST_VISIBLE)
@@ -68,7 +65,7 @@ void free(Device &d, ist_driver_memory *memory) {
     o.api->SVMFree(o.context, memory->handle);
   else
     o.usm.MemFree(o.context, memory->handle);
-  __atomic_sub_fetch(&o.used, memory->bytes, __ATOMIC_RELAXED);
+  o.memory.give(memory->bytes);
 }
 
 int import(Device &d, const ist_import &in, ist_driver_memory *out,
@@ -129,10 +126,7 @@ int moduleLoad(Device &d, const void *code, size_t size,
                const ist_module_options &options, void **module,
                ist_error *error) {
   OpenCL &o = self(d);
-  if (std::strcmp(options.format, "spirv") != 0)
-    return fail(error, IST_UNAVAILABLE,
-                "driver opencl loads spirv, not '%.40s'", options.format);
-  if (ist_status s = checkSpirv(code, size, error))
+  if (ist_status s = checkSpirv(d, options, code, size, error))
     return s;
   Code status = 0;
   void *program = o.api->CreateProgramWithIL(o.context, code, size, &status);
@@ -173,27 +167,19 @@ int checkKernel(Device &d, const ist_kernel_desc &desc, void *kernel,
 
 int kernelGet(Device &d, const ist_kernel_desc &desc, Kernel &kernel,
               ist_error *error) {
-  Code code = 0;
-  SharedKernel *k = make<SharedKernel>();
-  if (!k)
-    return outOfMemory(error, sizeof *k, "a kernel");
-  k->kernel = api(d).CreateKernel(kernel.module, desc.name, &code);
-  int s = code ? d.failed(code, error, "kernel '%.100s'", desc.name)
-               : checkKernel(d, desc, k->kernel, error);
-  if (s) {
-    if (!code)
-      api(d).ReleaseKernel(k->kernel);
-    destroy(k);
-    return s;
-  }
-  kernel.handle = k;
-  return IST_OK;
+  return makeSharedKernel(
+      d, desc, kernel, error,
+      [&](void **k) {
+        Code code = 0;
+        *k = api(d).CreateKernel(kernel.module, desc.name, &code);
+        return code;
+      },
+      [&](void *k) { return checkKernel(d, desc, k, error); },
+      api(d).ReleaseKernel);
 }
 
 void kernelRelease(Device &d, Kernel &kernel) {
-  auto *k = static_cast<SharedKernel *>(kernel.handle);
-  api(d).ReleaseKernel(k->kernel);
-  destroy(k);
+  endSharedKernel(kernel, api(d).ReleaseKernel);
 }
 
 //===----------------------------------------------------------------------===//
@@ -202,10 +188,6 @@ void kernelRelease(Device &d, Kernel &kernel) {
 
 ist_status takeQueue(Device &d, const ist_native &native, ist_error *error) {
   OpenCL &o = self(d);
-  if (!native.kind || std::strcmp(native.kind, "opencl.queue") != 0)
-    return fail(error, IST_UNAVAILABLE,
-                "driver opencl takes over an opencl.queue, not '%.64s'",
-                native.kind ? native.kind : "");
   void *context = nullptr, *device = nullptr;
   uint64_t properties = 0;
   auto ask = [&](unsigned what, auto *value) {
@@ -343,13 +325,14 @@ struct Vendor {
                               *formats = "spirv";
   static const Ops ops;
 };
-const Ops Vendor::ops = {
-    enumerate,        open,         close,        explain,       nullptr,
-    nullptr,          memInfo,      alloc,        free,          import,
-    moduleLoad,       moduleUnload, kernelGet,    kernelRelease, streamOpen,
-    streamClose,      streamDrain,  copy,         fill,          launch,
-    streamWait,       eventCreate,  eventDestroy, eventRecord,   eventQuery,
-    eventSynchronize, nullptr,      nullptr,      nullptr,       nullptr};
+constexpr Ops makeOps() {
+  Ops o = IST_STREAM_OPS();
+  o.kernelRelease = kernelRelease;
+  o.contextKind = "opencl.context";
+  o.queueKind = "opencl.queue";
+  return o;
+}
+const Ops Vendor::ops = makeOps();
 
 } // namespace
 

@@ -1,6 +1,5 @@
 //===- opencl.cpp - the opencl driver: devices ----------------------------===//
 #include "opencl.h"
-#include "spirv.h"
 
 #include <cstdio>
 
@@ -126,10 +125,6 @@ ist_status takeContext(Device &d, OpenCL &self, const ist_native *native,
     self.contextIsOurs = true;
     return code ? d.failed(code, error, "making a context") : IST_OK;
   }
-  if (!native->kind || std::strcmp(native->kind, "opencl.context") != 0)
-    return fail(error, IST_UNAVAILABLE,
-                "driver opencl takes over an opencl.context, not '%.64s'",
-                native->kind ? native->kind : "");
   void *devices[64] = {};
   size_t bytes = 0;
   self.context = native->handle;
@@ -200,7 +195,7 @@ int setUp(Device &d, OpenCL &self, uint32_t index, const ist_native *native,
   ist_identity identity = {};
   identify(cl, self.device, &identity);
   std::memcpy(d.summary, identity.summary, sizeof d.summary);
-  self.total = identity.memory_bytes;
+  self.memory.total = identity.memory_bytes;
   self.maxBlock = info<size_t>(cl, self.device, kMaxGroup);
   self.localBytes = info<uint64_t>(cl, self.device, kLocal);
   d.description.max_alloc = info<uint64_t>(cl, self.device, kMaxAlloc);

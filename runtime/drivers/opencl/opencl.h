@@ -8,15 +8,11 @@
 #define ISTHMUS_DRIVERS_OPENCL_OPENCL_H
 
 #include "library.h"
-#include "stream.h"
+#include "spirv.h"
 
 namespace isthmus::opencl {
 
-using stream::Code;
-using stream::Command;
-using stream::Device;
-using stream::Explanation;
-using stream::Kernel;
+using namespace stream;
 
 struct Symbols {
 #define IST_REQUIRED(result, name, symbol, parameters, since)                  \
@@ -40,7 +36,7 @@ struct OpenCL {
   bool system; // any address of the process will do
   void *platform, *device, *context;
   bool contextIsOurs;
-  uint64_t total, used; // bytes; used is atomic
+  stream::Usage memory;
   uint64_t maxBlock, localBytes;
 };
 

@@ -47,9 +47,8 @@ struct ist_driver_device {
   /// With the lock. The error of everything after a loss.
   ist_status lostError(ist_error *error) const;
   /// With or without the lock: the core broke the contract.
-  __attribute__((format(printf, 3, 4))) ist_status breach(ist_error *error,
-                                                          const char *format,
-                                                          ...);
+  __attribute__((format(printf, 3, 4))) ist_status
+  breach(ist_error *error, const char *format, ...);
   __attribute__((format(printf, 3, 4))) void log(ist_log_level level,
                                                  const char *format, ...);
 
@@ -144,14 +143,11 @@ struct ist_driver_semaphore {
 };
 
 namespace isthmus::sim {
+#include "driver_functions.h"
+
 /// With the lock.
 void hold(ist_driver_semaphore *s);
 void unhold(ist_driver_semaphore *s);
-int semaphoreCreate(ist_driver_device *, ist_driver_semaphore **, ist_error *);
-void semaphoreDestroy(ist_driver_semaphore *);
-int semaphoreQuery(ist_driver_semaphore *, uint64_t *, ist_error *);
-int semaphoreSignal(ist_driver_semaphore *, uint64_t, ist_error *);
-int semaphoreWait(ist_driver_semaphore *, uint64_t, uint64_t, ist_error *);
 } // namespace isthmus::sim
 
 // --- module.cpp ---
@@ -176,11 +172,6 @@ struct ist_driver_module {
 
 namespace isthmus::sim {
 void unhold(ist_driver_module *m);
-int moduleLoad(ist_driver_device *, const void *, size_t,
-               const ist_module_options *, ist_driver_module **, ist_error *);
-void moduleUnload(ist_driver_module *);
-int kernelGet(ist_driver_module *, const ist_kernel_desc *,
-              const ist_driver_kernel **, ist_error *);
 /// Inputs that say what this driver does not know.
 ist_status unknown(const char *what, ist_error *error);
 } // namespace isthmus::sim

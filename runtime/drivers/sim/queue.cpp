@@ -127,17 +127,7 @@ int sim::queueCreate(ist_driver_device *device, const ist_native *native,
   q->first = q->last = nullptr;
   q->stopping = q->failed = q->recording = false;
   q->failure = q->recordingFailure = {};
-  // Signals are the application's business, but those of a kernel that crashes
-  // come to the thread that runs it.
-  sigset_t all, old;
-  sigfillset(&all);
-  const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT};
-  for (int own : faults)
-    sigdelset(&all, own);
-  ::pthread_sigmask(SIG_SETMASK, &all, &old);
-  int code = ::pthread_create(&q->thread, nullptr, ist_driver_queue::main, q);
-  ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
-  if (code) {
+  if (int code = startThread(&q->thread, ist_driver_queue::main, q)) {
     destroy(q);
     return fail(error, IST_RESOURCE_EXHAUSTED,
                 "cannot start a queue's thread: %s", std::strerror(code));

@@ -91,15 +91,6 @@ struct ist_driver_recording {
 };
 
 namespace isthmus::sim {
-int queueCreate(ist_driver_device *, const ist_native *, ist_driver_queue **,
-                ist_error *);
-void queueDestroy(ist_driver_queue *);
-int copy(ist_driver_queue *, uint64_t to, uint64_t from, uint64_t bytes,
-         ist_error *);
-int fill(ist_driver_queue *, uint64_t to, uint8_t value, uint64_t bytes,
-         ist_error *);
-int launch(ist_driver_queue *, const ist_launch *, ist_error *);
-int submit(ist_driver_queue *, const ist_driver_submit *, ist_error *);
 /// Drops, with the lock.
 void unhold(ist_driver_recording *r);
 extern const ist_recording_extension recordingExtension;

@@ -87,7 +87,7 @@ ist_status ist_driver_device::enter(const char *function, ist_error *error) {
   return lost && s != IST_DEVICE_LOST ? lostError(error) : s;
 }
 
-namespace {
+namespace isthmus::sim {
 
 template <typename T> uint32_t length(const T *list) {
   uint32_t n = 0;
@@ -107,7 +107,7 @@ void endAll(ist_driver_device &d, T *&list, const char *what, End end) {
     end(list);
 }
 
-void closeDevice(ist_driver_device *d) {
+void close(ist_driver_device *d) {
   callWithoutResult();
   endAll(*d, d->queues, "queue", queueDestroy);
   endAll(*d, d->recordings, "recording", recordingExtension.destroy);
@@ -190,7 +190,7 @@ int import(ist_driver_device *d, const ist_import *import,
   return IST_OK;
 }
 
-} // namespace
+} // namespace isthmus::sim
 
 int sim::enumerate(const Named *devices, uint32_t there,
                    ist_identity *identities, uint32_t capacity, uint32_t *count,
@@ -246,34 +246,9 @@ ist_driver sim::makeTable(const char *vendor, const char *formats,
                           decltype(ist_driver::enumerate) enumerate,
                           decltype(ist_driver::open) open,
                           const ist_driver *next) {
-  return {sizeof(ist_driver),
-          "sim",
-          vendor,
-          formats,
-          enumerate,
-          open,
-          closeDevice,
-          describe,
-          memInfo,
-          extension,
-          alloc,
-          freeMemory,
-          import,
-          queueCreate,
-          queueDestroy,
-          copy,
-          fill,
-          launch,
-          submit,
-          semaphoreCreate,
-          semaphoreDestroy,
-          semaphoreQuery,
-          semaphoreSignal,
-          semaphoreWait,
-          moduleLoad,
-          moduleUnload,
-          kernelGet,
-          next};
+  ist_driver table = IST_DRIVER_TABLE("sim", vendor, formats);
+  table.next = next;
+  return table;
 }
 
 extern "C" {

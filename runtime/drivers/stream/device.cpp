@@ -66,20 +66,31 @@ ist_status Device::alive(ist_error *error) {
   return IST_DEVICE_LOST;
 }
 
+ist_status stream::checkNative(const Device &d, const ist_native &native,
+                               const char *kind, ist_error *error) {
+  if (ist_status s = known(d, native, "native handle", error))
+    return s;
+  if (kind && native.kind && std::strcmp(native.kind, kind) == 0)
+    return IST_OK;
+  return fail(error, IST_UNAVAILABLE, "driver %s takes over %s%s, not '%.64s'",
+              d.driver, kind ? "a " : "none of the caller's contexts",
+              kind ? kind : "", native.kind ? native.kind : "");
+}
+
 int stream::open(const Ops &ops, const char *driver, const ist_host *host,
                  uint32_t index, const ist_native *native,
                  ist_driver_device **out, ist_error *error) {
   Device *d = make<Device>();
   if (!d)
     return outOfMemory(error, sizeof *d, "a device");
-  if (native)
-    if (ist_status s = known(*d, *native, "native handle", error)) {
-      destroy(d);
-      return s;
-    }
   d->ops = &ops;
   d->host = host;
   d->driver = driver;
+  if (native)
+    if (ist_status s = checkNative(*d, *native, ops.contextKind, error)) {
+      destroy(d);
+      return s;
+    }
   d->index = index;
   d->description.struct_size = sizeof d->description;
   d->description.summary = d->summary;

@@ -106,11 +106,29 @@ struct Ops {
   Code (*eventSynchronize)(Device &, void *event);
 
   // --- recordings; the device says whether it has them
-  Code (*graphCreate)(Device &, const Command *, size_t count, void **graph);
-  Code (*graphUpdate)(Device &, void *graph, size_t index, const Command &);
-  Code (*graphLaunch)(Device &, void *stream, void *graph);
-  void (*graphDestroy)(Device &, void *graph);
+  Code (*graphCreate)(Device &, const Command *, size_t count,
+                      void **graph) = nullptr;
+  Code (*graphUpdate)(Device &, void *graph, size_t index,
+                      const Command &) = nullptr;
+  Code (*graphLaunch)(Device &, void *stream, void *graph) = nullptr;
+  void (*graphDestroy)(Device &, void *graph) = nullptr;
+
+  // --- the caller's own objects: their kinds, or null where none is taken over
+  const char *contextKind = nullptr, *queueKind = nullptr;
 };
+
+/// Of a vendor whose functions are called as the members are, with `scope`
+/// before them. What may be missing is set by the vendor.
+#define IST_STREAM_OPS(scope)                                                  \
+  {                                                                            \
+    scope enumerate, scope open, scope close, scope explain, nullptr, nullptr, \
+        scope memInfo, scope alloc, scope free, scope import,                  \
+        scope moduleLoad, scope moduleUnload, scope kernelGet, nullptr,        \
+        scope streamOpen, scope streamClose, scope streamDrain, scope copy,    \
+        scope fill, scope launch, scope streamWait, scope eventCreate,         \
+        scope eventDestroy, scope eventRecord, scope eventQuery,               \
+        scope eventSynchronize                                                 \
+  }
 
 } // namespace isthmus::stream
 

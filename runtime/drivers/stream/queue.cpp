@@ -12,7 +12,7 @@ int stream::queueCreate(ist_driver_device *device, const ist_native *native,
   if (ist_status s = d->alive(error))
     return s;
   if (native)
-    if (ist_status s = known(*d, *native, "native handle", error))
+    if (ist_status s = checkNative(*d, *native, d->ops->queueKind, error))
       return s;
   Queue *q = make<Queue>();
   if (!q)

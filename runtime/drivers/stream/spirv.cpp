@@ -7,7 +7,12 @@
 using namespace isthmus;
 using namespace isthmus::stream;
 
-ist_status stream::checkSpirv(const void *code, size_t size, ist_error *error) {
+ist_status stream::checkSpirv(const Device &d,
+                              const ist_module_options &options,
+                              const void *code, size_t size, ist_error *error) {
+  if (std::strcmp(options.format, "spirv") != 0)
+    return fail(error, IST_UNAVAILABLE, "driver %s loads spirv, not '%.40s'",
+                d.driver, options.format);
   constexpr uint32_t magic = 0x07230203, functionEnd = 56;
   constexpr size_t header = 5;
   const char *bytes = static_cast<const char *>(code);

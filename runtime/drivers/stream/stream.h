@@ -46,10 +46,8 @@ struct Device {
                                                   const char *format, ...);
 
   /// `code` in words, after what was being done. Remembers a loss.
-  __attribute__((format(printf, 4, 5))) ist_status failed(Code code,
-                                                          ist_error *error,
-                                                          const char *format,
-                                                          ...);
+  __attribute__((format(printf, 4, 5))) ist_status
+  failed(Code code, ist_error *error, const char *format, ...);
   /// OK, or the loss again.
   ist_status alive(ist_error *error);
 };
@@ -123,28 +121,13 @@ struct Module {
   Kernel *kernels;
 };
 
+#include "driver_functions.h"
+
 // semaphore.cpp
 /// Null without memory.
 ist_error *copyOf(const ist_error &);
 void release(Device &, Event *);
 void dropPool(Device &);
-int submit(ist_driver_queue *, const ist_driver_submit *, ist_error *);
-int semaphoreCreate(ist_driver_device *, ist_driver_semaphore **, ist_error *);
-void semaphoreDestroy(ist_driver_semaphore *);
-int semaphoreQuery(ist_driver_semaphore *, uint64_t *, ist_error *);
-int semaphoreSignal(ist_driver_semaphore *, uint64_t, ist_error *);
-int semaphoreWait(ist_driver_semaphore *, uint64_t value, uint64_t timeout,
-                  ist_error *);
-
-// queue.cpp
-int queueCreate(ist_driver_device *, const ist_native *, ist_driver_queue **,
-                ist_error *);
-void queueDestroy(ist_driver_queue *);
-int copy(ist_driver_queue *, uint64_t to, uint64_t from, uint64_t bytes,
-         ist_error *);
-int fill(ist_driver_queue *, uint64_t to, uint8_t value, uint64_t bytes,
-         ist_error *);
-int launch(ist_driver_queue *, const ist_launch *, ist_error *);
 
 // recording.cpp
 extern const ist_recording_extension recordingExtension;
@@ -156,20 +139,6 @@ void destroyRecording(Recording *);
 // device.cpp
 int open(const Ops &, const char *driver, const ist_host *, uint32_t index,
          const ist_native *, ist_driver_device **, ist_error *);
-void close(ist_driver_device *);
-int describe(ist_driver_device *, ist_description *, ist_error *);
-int memInfo(ist_driver_device *, uint64_t *, uint64_t *, ist_error *);
-const void *extension(ist_driver_device *, const char *);
-int alloc(ist_driver_device *, ist_memory_kind, uint64_t, ist_driver_memory *,
-          ist_error *);
-void freeMemory(ist_driver_device *, ist_driver_memory *);
-int import(ist_driver_device *, const ist_import *, ist_driver_memory *,
-           ist_error *);
-int moduleLoad(ist_driver_device *, const void *, size_t,
-               const ist_module_options *, ist_driver_module **, ist_error *);
-void moduleUnload(ist_driver_module *);
-int kernelGet(ist_driver_module *, const ist_kernel_desc *,
-              const ist_driver_kernel **, ist_error *);
 
 // The driver table's types are each driver's own, and this library has several
 // drivers: theirs are only ever named by pointers.
@@ -202,6 +171,10 @@ ist_status known(const Device &d, const T &input, const char *what,
               d.driver, what);
 }
 
+/// Whether the driver takes over `native` as what `kind` names.
+ist_status checkNative(const Device &d, const ist_native &native,
+                       const char *kind, ist_error *error);
+
 /// The driver table over `Vendor`, which has `name`, `vendor`, `formats` and
 /// `ops`.
 template <typename Vendor> struct Table {
@@ -216,34 +189,7 @@ template <typename Vendor> struct Table {
                         error);
   }
   static constexpr ist_driver driver() {
-    return {sizeof(ist_driver),
-            Vendor::name,
-            Vendor::vendor,
-            Vendor::formats,
-            enumerate,
-            open,
-            close,
-            describe,
-            memInfo,
-            extension,
-            alloc,
-            freeMemory,
-            import,
-            queueCreate,
-            queueDestroy,
-            copy,
-            fill,
-            launch,
-            submit,
-            semaphoreCreate,
-            semaphoreDestroy,
-            semaphoreQuery,
-            semaphoreSignal,
-            semaphoreWait,
-            moduleLoad,
-            moduleUnload,
-            kernelGet,
-            nullptr};
+    return IST_DRIVER_TABLE(Vendor::name, Vendor::vendor, Vendor::formats);
   }
 };
 
