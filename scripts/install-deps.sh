@@ -15,6 +15,8 @@ packages=(
   flatbuffers-compiler libflatbuffers-dev
   # tests
   libgtest-dev libbenchmark-dev spirv-tools valgrind
+  # vendors' headers, which check the drivers' tables, and Level Zero's loader
+  libze-dev libze1 opencl-c-headers
   # Python
   python3 python3-venv
 )

@@ -32,7 +32,7 @@ all=$(number '[0-9]+ tests failed out of [0-9]+' "$out/ctest.log" || true)
 total=$(grep -oE 'out of [0-9]+' "$out/ctest.log" | tail -n 1 | grep -oE '[0-9]+' || echo 0)
 count $((total - ${all:-0})) "${all:-0}"
 
-ctest --test-dir "$BUILD" -R '^size$' -V | sed -n 's/^[0-9]*: //p' | grep bytes || true # for the record
+ctest --test-dir "$BUILD" -R '^(size|duplicates)$' -V | sed -n 's/^[0-9]*: //p' | grep -E 'bytes|tokens' || true # for the record
 
 part lit "$VENV/bin/lit" -v "$BUILD/test"
 count "$(number 'Passed *: *[0-9]+' "$out/lit.log")" "$(number '(Failed|Unresolved|Timed Out) *: *[0-9]+' "$out/lit.log")"

@@ -156,7 +156,7 @@ typedef enum ist_arg_kind {
                       any below 4096 */
   IST_ARG_SCALAR,  /* 8 bytes: a 64-bit integer */
   IST_ARG_BYTES,   /* `size` bytes as they are */
-  IST_ARG_TILE     /* 8 bytes: index of a tile descriptor (an extension) */
+  IST_ARG_TILE     /* 8 bytes: index into the launch's tiles; see "tile_desc" */
 } ist_arg_kind;
 
 typedef struct ist_arg {
@@ -185,6 +185,26 @@ typedef struct ist_range {
   uint32_t reserved; /* 0 */
 } ist_range;
 
+/* A box of a tensor that kernels copy as a whole, told to the device ahead
+   (the extension "tile_desc"). Dims and strides go from the innermost on. */
+enum { IST_TILE_MAX_RANK = 5 };
+typedef enum ist_tile_swizzle {
+  IST_TILE_SWIZZLE_NONE,
+  IST_TILE_SWIZZLE_32, /* bytes of a row of the box, in workgroup memory */
+  IST_TILE_SWIZZLE_64,
+  IST_TILE_SWIZZLE_128
+} ist_tile_swizzle;
+typedef struct ist_tile {
+  uint64_t address;
+  uint64_t dims[IST_TILE_MAX_RANK];    /* of the tensor, in elements */
+  uint64_t strides[IST_TILE_MAX_RANK]; /* in bytes; [0] is an element's */
+  uint32_t box[IST_TILE_MAX_RANK];     /* elements of the box */
+  uint32_t rank;
+  ist_dtype dtype;
+  ist_tile_swizzle swizzle;
+  uint64_t reserved[4]; /* 0 */
+} ist_tile;
+
 typedef struct ist_launch {
   size_t struct_size;
   const ist_driver_kernel *kernel;
@@ -198,6 +218,9 @@ typedef struct ist_launch {
      import: for residency, hazards, checks. */
   const ist_range *ranges;
   size_t range_count;
+  /* What its arguments of kind TILE name; copied. None without "tile_desc". */
+  const ist_tile *tiles;
+  size_t tile_count;
 } ist_launch;
 
 /* Semaphore `semaphore` having reached `value`. */
@@ -221,6 +244,11 @@ typedef struct ist_driver_submit {
   /* Each value is larger than any given for its semaphore before. */
   const ist_driver_point *signals;
   size_t signal_count;
+  /* How many commands the queue had been given by now, as whoever gives them
+     counts; rises. Of work that fails the driver can then say which may have
+     been: those behind the last submit that is known to have ended. 0: not
+     told. */
+  uint64_t commands;
 } ist_driver_submit;
 
 /* --- the table ------------------------------------------------------------ */
@@ -325,7 +353,8 @@ typedef struct ist_driver {
 typedef enum ist_patch_field {
   IST_PATCH_ARGS, /* bytes of a launch's blob */
   IST_PATCH_TO,   /* 8 bytes: where a copy or fill writes */
-  IST_PATCH_FROM  /* 8 bytes: where a copy reads */
+  IST_PATCH_FROM, /* 8 bytes: where a copy reads */
+  IST_PATCH_TILE  /* an ist_tile of a launch; `offset` is its index */
 } ist_patch_field;
 
 /* Overwrites a part of a recorded command, for this replay and later ones. */
@@ -365,6 +394,91 @@ typedef struct ist_counters_extension {
                 void *user);
   void (*reset)(ist_driver_device *device);
 } ist_counters_extension;
+
+/* Whether somebody records what a queue is given, as a caller may do with his
+   own: then it does not run, and nothing may be waited for. Without it the core
+   takes that for impossible. */
+#define IST_EXTENSION_CAPTURE "capture"
+
+typedef struct ist_capture_extension {
+  size_t struct_size;
+  /* `out` is 1 or 0. */
+  int (*capturing)(ist_driver_queue *queue, uint32_t *out, ist_error *error);
+} ist_capture_extension;
+
+/* The vendor's own objects behind the driver's, of the kinds that open and
+   queue_create take over: valid as long as the driver's, who ends them. Device
+   addresses are the vendor's own everywhere, and need no export. */
+#define IST_EXTENSION_NATIVE "native"
+
+typedef struct ist_native_extension {
+  size_t struct_size;
+  /* The context. UNAVAILABLE: the vendor has no such thing. */
+  int (*device)(ist_driver_device *device, ist_native *out, ist_error *error);
+  /* Work given to it comes in the queue's order. */
+  int (*queue)(ist_driver_queue *queue, ist_native *out, ist_error *error);
+} ist_native_extension;
+
+/* Memory that comes and goes in a queue's order, without waiting. The core's
+   sessions take theirs from it; without it, from alloc, and wait before they
+   give any back. */
+#define IST_EXTENSION_POOL "pool"
+
+typedef struct ist_pool_extension {
+  size_t struct_size;
+  /* As the table's alloc of device memory; for commands that `queue` is given
+     from now on, and for all once those before have run. */
+  int (*alloc)(ist_driver_queue *queue, uint64_t bytes, ist_driver_memory *out,
+               ist_error *error);
+  /* Of memory of this extension's: once what `queue` was given has run. The
+     table's free ends it as well, at once. */
+  int (*free)(ist_driver_queue *queue, ist_driver_memory *memory,
+              ist_error *error);
+} ist_pool_extension;
+
+/* Copies between devices of one driver without the host. Without it, and
+   between drivers, the core copies through host memory. */
+#define IST_EXTENSION_PEER "peer"
+
+typedef struct ist_peer_extension {
+  size_t struct_size;
+  /* To memory of `queue`'s device, in that queue's order, from memory of `from`.
+     UNAVAILABLE: not between these two. */
+  int (*copy)(ist_driver_queue *queue, uint64_t to, ist_driver_device *from,
+              uint64_t from_address, uint64_t bytes, ist_error *error);
+} ist_peer_extension;
+
+/* When commands ran, by the device's clock. Without it the core's profiles are
+   the host's time. */
+#define IST_EXTENSION_TIMESTAMP "timestamp"
+typedef struct ist_driver_timestamp ist_driver_timestamp;
+
+typedef struct ist_timestamp_extension {
+  size_t struct_size;
+  int (*create)(ist_driver_device *device, ist_driver_timestamp **out,
+                ist_error *error);
+  void (*destroy)(ist_driver_timestamp *timestamp); /* none is under way */
+  /* Takes the time when all that `queue` was given before has run. Again only
+     after that. */
+  int (*record)(ist_driver_queue *queue, ist_driver_timestamp *timestamp,
+                ist_error *error);
+  /* Nanoseconds from one to the other, which were recorded in one queue and
+     have been reached. */
+  int (*elapsed)(ist_driver_timestamp *begin, ist_driver_timestamp *end,
+                 uint64_t *nanoseconds, ist_error *error);
+} ist_timestamp_extension;
+
+/* Launches with tiles, and kernels with arguments of kind TILE. The driver makes
+   the vendor's descriptor of each (CUDA: a tensor map), and makes it again when
+   a patch changes the address or a dim. */
+#define IST_EXTENSION_TILE "tile_desc"
+
+typedef struct ist_tile_extension {
+  size_t struct_size;
+  /* INVALID_ARGUMENT: the device takes no such descriptor, with the reason. */
+  int (*check)(ist_driver_device *device, const ist_tile *tile,
+               ist_error *error);
+} ist_tile_extension;
 
 /* --- plug-ins ------------------------------------------------------------- */
 

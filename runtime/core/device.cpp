@@ -357,7 +357,7 @@ ist_status ist_device::submit(ist_driver_queue *queue,
                               ist_error *error) {
   IST_RECORD_ON(queue, error);
   ist_driver_point point = {semaphore, value};
-  ist_driver_submit submit = {sizeof submit, nullptr, 0, &point, 1};
+  ist_driver_submit submit = {sizeof submit, nullptr, 0, &point, 1, 0};
   return logged(driver->submit(queue, &submit, error),
                 "submit(then signal %llu)", ull(value));
 }
@@ -366,7 +366,7 @@ ist_status ist_device::submitWaits(ist_driver_queue *queue,
                                    const ist_driver_point *points, size_t count,
                                    ist_error *error) {
   IST_RECORD(error);
-  ist_driver_submit submit = {sizeof submit, points, count, nullptr, 0};
+  ist_driver_submit submit = {sizeof submit, points, count, nullptr, 0, 0};
   return logged(driver->submit(queue, &submit, error),
                 "submit(after %zu points)", count);
 }

@@ -1,13 +1,10 @@
 //===- driver_functions.h - the driver table as drivers here write it -----===//
 //
-// Declares the table's functions as each driver in this repository names them.
-// Included in a driver's own namespace; no guard.
+// Declares the table's functions as each driver in this repository names them,
+// but for enumerate and open, of which a library may have several. Included in
+// a driver's own namespace; no guard.
 //
 //===----------------------------------------------------------------------===//
-int enumerate(const ist_host *, ist_identity *, uint32_t capacity,
-              uint32_t *count, ist_error *);
-int open(const ist_host *, uint32_t index, const ist_native *,
-         ist_driver_device **, ist_error *);
 void close(ist_driver_device *);
 int describe(ist_driver_device *, ist_description *, ist_error *);
 int memInfo(ist_driver_device *, uint64_t *available, uint64_t *total,
@@ -39,7 +36,12 @@ void moduleUnload(ist_driver_module *);
 int kernelGet(ist_driver_module *, const ist_kernel_desc *,
               const ist_driver_kernel **, ist_error *);
 
-/// A driver's table: the functions above, as they are called where this stands.
+/// Of drivers without the extension, which know the member.
+inline bool hasTiles(const ist_launch &launch) {
+  return IST_HAS(&launch, ist_launch, tile_count) && launch.tile_count;
+}
+
+/// A driver's table: these functions, as they are called where this stands.
 #ifndef IST_DRIVER_TABLE
 #define IST_DRIVER_TABLE(name, vendor, formats)                                \
   {                                                                            \

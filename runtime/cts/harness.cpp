@@ -107,8 +107,8 @@ void Queue::launch(const Kernel &kernel, uint64_t grid,
 }
 void Queue::submit(const std::vector<ist_driver_point> &waits,
                    const std::vector<ist_driver_point> &signals) {
-  ist_driver_submit s = {sizeof s, waits.data(), waits.size(), signals.data(),
-                         signals.size()};
+  ist_driver_submit s = {sizeof s,       waits.data(),   waits.size(),
+                         signals.data(), signals.size(), 0};
   CTS_OK(device.driver->submit(handle, &s, &error));
 }
 void Queue::finish() {
@@ -125,8 +125,9 @@ Device::Device(const Context &context)
 }
 
 Device::~Device() {
-  if (module)
-    driver->module_unload(module);
+  for (ist_driver_module *m : {module, tileModule})
+    if (m)
+      driver->module_unload(m);
   driver->close(handle);
 }
 
@@ -178,6 +179,23 @@ Kernel Device::kernel(const char *name, const std::vector<ist_arg> &args) {
   Kernel k = {nullptr, desc.args_bytes, desc.block};
   CTS_OK(driver->kernel_get(module, &desc, &k.kernel, &error));
   CTS_CHECK(k.kernel);
+  return k;
+}
+
+Kernel Device::tileKernel() {
+  if (context.tileCode.empty())
+    throw Lacking{"no file with the kernel 'tile' beside the kernels"};
+  ist_module_options options = {sizeof options, context.format.c_str(),
+                                nullptr};
+  CTS_OK(driver->module_load(handle, context.tileCode.data(),
+                             context.tileCode.size(), &options, &tileModule,
+                             &error));
+  constexpr ist_arg_kind A = IST_ARG_ADDRESS, S = IST_ARG_SCALAR;
+  std::vector<ist_arg> args = argsOf({IST_ARG_TILE, S, S, A});
+  ist_kernel_desc desc = {sizeof desc, "tile", args.data(), args.size(),
+                          32,          64,     0,           0};
+  Kernel k = {nullptr, 32, 64};
+  CTS_OK(driver->kernel_get(tileModule, &desc, &k.kernel, &error));
   return k;
 }
 

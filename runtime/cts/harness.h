@@ -71,6 +71,7 @@ struct Context {
   uint32_t index = 0;
   std::string name;         // "sim:0"
   std::string format, code; // the suite's kernels for this device
+  std::string tileCode;     // and that which takes a tile, if there is one
   uint32_t block = 1;       // their lanes
   std::vector<std::string> plugins;
   ist_sim_count_fn simCount = nullptr; // null: not the simulated device
@@ -185,6 +186,9 @@ public:
   /// Loaded on first use.
   const Kernels &kernels();
   Kernel kernel(const char *name, const std::vector<ist_arg> &args);
+  /// `tile`, from a file of its own: not all chips of a vendor have such.
+  /// Throws Lacking without it.
+  Kernel tileKernel();
 
   template <typename T> Memory upload(Queue &q, const std::vector<T> &data) {
     Memory m = alloc(data.size() * sizeof(T));
@@ -206,7 +210,7 @@ public:
   ist_description description = {};
 
 private:
-  ist_driver_module *module = nullptr;
+  ist_driver_module *module = nullptr, *tileModule = nullptr;
   Kernels loaded = {};
 };
 
@@ -228,6 +232,7 @@ const std::vector<Test> &memoryTests();
 const std::vector<Test> &launchTests();
 const std::vector<Test> &semaphoreTests();
 const std::vector<Test> &extensionTests();
+const std::vector<Test> &recordingTests();
 /// Level 4, through libisthmus.
 const std::vector<Test> &runtimeTests();
 const std::vector<Test> &asyncTests();

@@ -97,7 +97,7 @@ std::vector<Test> allTests() {
   std::vector<Test> all;
   for (const std::vector<Test> *tests :
        {&memoryTests(), &launchTests(), &semaphoreTests(), &extensionTests(),
-        &runtimeTests(), &asyncTests()})
+        &recordingTests(), &runtimeTests(), &asyncTests()})
     all.insert(all.end(), tests->begin(), tests->end());
   return all;
 }
@@ -178,6 +178,8 @@ int prepare(const Options &o, Context &c) {
   c.block = std::strcmp(c.driver->vendor, "cpu") == 0 ? 1 : 64;
   std::string path =
       o.kernels.empty() ? defaultKernels(*c.driver, c.format) : o.kernels;
+  size_t dot = path.rfind('.');
+  (void)slurp(path.substr(0, dot) + "-tile" + path.substr(dot), c.tileCode);
   if (!slurp(path, c.code)) {
     if (!o.kernels.empty()) {
       std::fprintf(stderr, "ist-cts: cannot read '%s'\n", path.c_str());

@@ -168,7 +168,7 @@ void unknownMembers(const Context &c) {
 
   Semaphore s(d);
   ist_driver_point point = s.point(1);
-  auto submit = grown(ist_driver_submit{0, nullptr, 0, &point, 1}, 1);
+  auto submit = grown(ist_driver_submit{0, nullptr, 0, &point, 1, 0}, 1);
   CTS_FAILS(d.driver->submit(q.handle, &submit.now, &error), IST_UNIMPLEMENTED);
   submit.tail = 0;
   CTS_OK(d.driver->submit(q.handle, &submit.now, &error));

@@ -13,6 +13,12 @@ struct Link {
 
 } // namespace isthmus::fake
 
+static isthmus::fake::Context *contexts[16]; // the primary ones
+
+void *isthmus::fake::contextOf(void *stream) {
+  return contexts[static_cast<Stream *>(stream)->device];
+}
+
 using namespace isthmus::fake;
 using namespace isthmus::gpu;
 
@@ -54,12 +60,12 @@ int fake_DeviceGetAttribute(int *value, int attribute, int device) {
   case 75: *value = 9; return 0;
   case 76: *value = 0; return 0;
   case 97: *value = 232448; return 0;
-  case 113: *value = 1; return 0; // clang-format on
+  case 113: *value = 1; return 0;
+  case 115: *value = pools(); return 0; // clang-format on
   default:
     return kInvalidValue;
   }
 }
-static Context *contexts[16];
 int fake_PrimaryCtxRetain(void **context, int device) {
   ENTER(PrimaryCtxRetain, plain);
   Context *&c = contexts[device];
@@ -120,6 +126,47 @@ int fake_MemcpyAsync(uint64_t to, uint64_t from, size_t bytes, void *stream) {
   if (!valid(to, bytes) || !valid(from, bytes))
     return kInvalidValue;
   return enqueue(stream, engine().copy(to, from, bytes));
+}
+int fake_MemcpyPeerAsync(uint64_t to, void *toContext, uint64_t from,
+                         void *fromContext, size_t bytes, void *stream) {
+  ENTER(MemcpyPeerAsync, device);
+  Context *t = engine().use<Context>(toContext, "context"),
+          *f = engine().use<Context>(fromContext, "context");
+  if (!t || !f)
+    return kInvalidContext;
+  return peerCopy(to, t->device, from, f->device, bytes, stream);
+}
+/// What a kernel of a fake sees of a tensor: Tile, in fake.h.
+int fake_TensorMapEncodeTiled(void *out, int type, uint32_t rank, void *address,
+                              const uint64_t *dims, const uint64_t *strides,
+                              const uint32_t *box, const uint32_t *steps,
+                              int interleave, int swizzle, int promotion,
+                              int outside) {
+  ENTER(TensorMapEncodeTiled, plain);
+  uint64_t base;
+  if (reinterpret_cast<uintptr_t>(out) % 64 || !rank || rank > 5 ||
+      interleave || outside || promotion != 2 ||
+      !engine().holds(reinterpret_cast<uint64_t>(address), 16, &base))
+    return kInvalidValue;
+  Tile t = {};
+  std::memcpy(t.magic, kTileMagic, sizeof t.magic);
+  t.address = reinterpret_cast<uint64_t>(address);
+  t.type = static_cast<uint8_t>(type);
+  t.rank = static_cast<uint8_t>(rank);
+  t.swizzle = static_cast<uint8_t>(swizzle);
+  for (uint32_t i = 0; i < rank; ++i) {
+    if (!dims[i] || !box[i] || box[i] > 256 || steps[i] != 1 ||
+        (i && strides[i - 1] % 16))
+      return kInvalidValue;
+    t.dims[i] = dims[i];
+    t.box[i] = static_cast<uint16_t>(box[i]);
+    if (i)
+      t.strides[i - 1] = strides[i - 1];
+  }
+  static_assert(sizeof t <= 128);
+  std::memset(out, 0, 128);
+  std::memcpy(out, &t, sizeof t);
+  return 0;
 }
 int fake_LaunchKernelEx(const void *config, void *f, void **arguments,
                         void **) {

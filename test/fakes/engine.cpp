@@ -57,6 +57,29 @@ uint64_t Engine::allocate(uint64_t bytes, const char *kind, int device) {
   return reinterpret_cast<uint64_t>(p);
 }
 
+uint64_t Engine::allocate(Stream *s, uint64_t bytes) {
+  uint64_t address = allocate(bytes, "pool memory", s->device);
+  if (!address)
+    return 0;
+  memory[address].ready = false;
+  push(s, {{}, [=] {
+             memory[address].ready = true;
+             return true;
+           }});
+  return address;
+}
+
+bool Engine::release(Stream *s, uint64_t address) {
+  auto it = memory.find(address);
+  if (it == memory.end() || it->second.kind != std::string("pool memory")) {
+    misused("gave a pool what is not of it");
+    return false;
+  }
+  it->second.kind = "returned memory"; // and not twice
+  push(s, {{}, [=] { return release(address, "returned memory"); }});
+  return true;
+}
+
 bool Engine::release(uint64_t address, const char *kind) {
   auto it = memory.find(address);
   if (it == memory.end() || it->second.kind != std::string(kind)) {
@@ -85,16 +108,21 @@ const Memory *Engine::holds(uint64_t address, uint64_t bytes, uint64_t *base) {
 }
 
 void Engine::push(Stream *s, Work work) {
-  if (s->capturing)
-    ++s->captured;
-  else
-    s->work.push_back(std::move(work));
+  (s->capturing ? s->captured : s->work).push_back(std::move(work));
+}
+
+/// Memory that a command may use now.
+static bool isReady(Engine &e, uint64_t address, uint64_t bytes) {
+  uint64_t base;
+  const Memory *m = e.holds(address, bytes, &base);
+  if (m && !m->ready)
+    e.misused("memory of a pool is used before its stream got there");
+  return m;
 }
 
 Work Engine::copy(uint64_t to, uint64_t from, uint64_t bytes) {
   return {{}, [=] {
-            uint64_t base;
-            if (!holds(to, bytes, &base) || !holds(from, bytes, &base)) {
+            if (!isReady(*this, to, bytes) || !isReady(*this, from, bytes)) {
               misused("a copy ran outside of the memory there is");
               return false;
             }
@@ -106,8 +134,7 @@ Work Engine::copy(uint64_t to, uint64_t from, uint64_t bytes) {
 
 Work Engine::fill(uint64_t to, uint8_t value, uint64_t bytes) {
   return {{}, [=] {
-            uint64_t base;
-            if (!holds(to, bytes, &base)) {
+            if (!isReady(*this, to, bytes)) {
               misused("a fill ran outside of the memory there is");
               return false;
             }
@@ -136,10 +163,11 @@ Work Engine::launch(Launch l) {
 }
 
 void Engine::record(Stream *s, Event *e) {
-  uint64_t time = ++e->recorded;
+  uint64_t count = ++e->recorded;
   push(s, {{}, [=] {
-             if (time > e->reached)
-               e->reached = time;
+             if (count > e->reached)
+               e->reached = count;
+             e->when = time;
              return true;
            }});
 }
@@ -159,6 +187,7 @@ bool Engine::step() {
   Stream *s = may[(next() >> 16) % may.size()];
   Work work = std::move(s->work.front());
   s->work.pop_front();
+  time += 1000;
   if (!work.run()) {
     fault = faultCode ? faultCode : -1;
     return false;
@@ -232,12 +261,18 @@ Control isthmus::fake::baseControl() {
     Stream *s = Engine::get().use<Stream>(stream, "stream");
     s->capturing = true;
     s->broken = false;
-    s->captured = 0;
+    s->captured.clear();
   };
   c.endCapture = [](void *stream) {
     Stream *s = Engine::get().use<Stream>(stream, "stream");
     s->capturing = false;
-    return s->broken ? -1 : s->captured;
+    return s->broken ? -1 : static_cast<int>(s->captured.size());
+  };
+  c.launchCaptured = [](void *from, void *to) {
+    Engine &e = Engine::get();
+    Stream *s = e.use<Stream>(from, "stream");
+    for (const Work &w : s->captured)
+      e.push(e.use<Stream>(to, "stream"), w);
   };
   return c;
 }

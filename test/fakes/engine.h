@@ -19,10 +19,13 @@ struct Memory {
   uint64_t bytes;
   const char *kind; // "device memory", "host memory", "registration"
   int device;
+  bool ready = true; // of a pool: once its stream got there
 };
 
 struct Event {
   uint64_t recorded = 0, reached = 0; // how many times
+  uint64_t when = 0;                  // the last
+  bool keepsTime = false;
   bool done() const { return recorded == reached; }
 };
 
@@ -39,7 +42,7 @@ struct Stream {
   bool ours = false; // made by makeStream
   std::deque<Work> work;
   bool capturing = false, broken = false;
-  int captured = 0;
+  std::deque<Work> captured; // may be run again and again
 };
 
 struct Module {
@@ -88,6 +91,9 @@ public:
 
   /// Filled with a pattern, for contents are undefined. 0: no memory left.
   uint64_t allocate(uint64_t bytes, const char *kind, int device);
+  /// In a stream's order; likewise given back.
+  uint64_t allocate(Stream *s, uint64_t bytes);
+  bool release(Stream *s, uint64_t address);
   bool release(uint64_t address, const char *kind);
   /// The allocation that holds [address, address + bytes), or null.
   const Memory *holds(uint64_t address, uint64_t bytes, uint64_t *base);
@@ -115,6 +121,7 @@ public:
   Exec exec = nullptr;
   void *execUser = nullptr;
   uint64_t used = 0;
+  uint64_t time = 0; // nanoseconds: a command takes one microsecond
   static constexpr uint64_t kTotal = uint64_t(1) << 30;
 
   struct Object {

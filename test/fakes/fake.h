@@ -19,6 +19,16 @@ using Exec = bool (*)(void *user, const void *code, size_t size,
                       const char *kernel, uint64_t grid, uint32_t block,
                       const void *args);
 
+/// What the fake libcuda makes of a tensor map, and its kernels find in their
+/// arguments in the place of one.
+constexpr char kTileMagic[] = "a tile";
+struct Tile {
+  char magic[8];
+  uint64_t address, dims[5], strides[4];
+  uint16_t box[5];
+  uint8_t type, rank, swizzle;
+};
+
 struct Control {
   /// Forgets faults, counts and misuse; objects stay.
   void (*reset)(uint32_t seed);
@@ -39,11 +49,16 @@ struct Control {
   /// The application's own stream and context, as a caller has them.
   void *(*makeStream)();
   void (*dropStream)(void *stream);
+  /// The context that such a stream is of, or null: there are none.
+  void *(*contextOf)(void *stream);
   void *(*currentContext)();
   /// Begins to capture it; or ends that, and gives how many commands there
   /// were, or -1 when something broke the capture.
   void (*beginCapture)(void *stream);
   int (*endCapture)(void *stream);
+  /// What a stream captured, run by another stream or the same: once for each
+  /// call.
+  void (*launchCaptured)(void *from, void *to);
 };
 
 /// Exported by every fake under this name, as const Control *(*)().

@@ -50,18 +50,18 @@ int currentDevice() {
 #endif
 }
 
-/// What a launch holds: the driver's array ends with null, and its arguments
-/// lie in one blob of 8-byte slots.
 std::vector<uint64_t> argumentsOf(void *const *arguments) {
   std::vector<uint64_t> blob;
-  const char *first = static_cast<const char *>(*arguments);
   for (; *arguments; ++arguments) {
-    const char *p = static_cast<const char *>(*arguments);
-    size_t at = static_cast<size_t>(p - first), size = 8;
-    if (arguments[1])
-      size = static_cast<size_t>(static_cast<const char *>(arguments[1]) - p);
-    blob.resize((at + size + 7) / 8);
-    std::memcpy(reinterpret_cast<char *>(blob.data()) + at, p, size);
+    const char *p = static_cast<const char *>(*arguments),
+               *next = static_cast<const char *>(arguments[1]);
+    // The next lies behind it, unless one of them is a tile.
+    size_t size = next > p && next - p <= 4096 ? next - p : 8;
+    if (std::memcmp(p, kTileMagic, sizeof kTileMagic) == 0)
+      size = 128;
+    size_t at = blob.size();
+    blob.resize(at + (size + 7) / 8);
+    std::memcpy(&blob[at], p, size);
   }
   return blob;
 }
@@ -76,6 +76,18 @@ int enqueue(void *stream, Work work) {
     return kInvalidHandle;
   engine().push(s, std::move(work));
   return 0;
+}
+
+int peerCopy(uint64_t to, int toDevice, uint64_t from, int fromDevice,
+             uint64_t bytes, void *stream) {
+  uint64_t base;
+  const Memory *t = engine().holds(to, bytes, &base),
+               *f = engine().holds(from, bytes, &base);
+  if (!t || !f || t->device != toDevice || f->device != fromDevice) {
+    engine().misused("a copy between devices names memory of others");
+    return kInvalidValue;
+  }
+  return enqueue(stream, engine().copy(to, from, bytes));
 }
 
 bool valid(uint64_t address, uint64_t bytes) {
@@ -142,6 +154,7 @@ __attribute__((visibility("default"))) const Control *isthmus_fake_control() {
       engine().streams.erase(static_cast<Stream *>(stream));
       engine().drop(stream);
     };
+    c.contextOf = contextOf;
     c.currentContext = []() -> void * {
 #ifdef IST_FAKE_HIP
       return reinterpret_cast<void *>(uintptr_t(thread.device));

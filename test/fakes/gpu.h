@@ -52,11 +52,16 @@ enum Use {
 };
 
 int deviceCount();
+/// Whether devices have pools: ISTHMUS_FAKE_NO_POOLS says no.
+inline int pools() { return !std::getenv("ISTHMUS_FAKE_NO_POOLS"); }
+int peerCopy(uint64_t to, int toDevice, uint64_t from, int fromDevice,
+             uint64_t bytes, void *stream);
 /// What everyone gets after a fault, or 0.
 int faulted();
 /// How each function begins; not 0: its result.
 int begin(const char *symbol, int use);
 int currentDevice();
+void *contextOf(void *stream);
 /// What a launch holds: the driver's array ends with null, and its arguments
 /// lie in one blob of 8-byte slots.
 std::vector<uint64_t> argumentsOf(void *const *arguments);

@@ -57,7 +57,12 @@ int fake_MemAlloc(uint64_t *address, size_t bytes) {
 }
 int fake_MemFree(uint64_t address) {
   ENTER(MemFree, unsafe);
-  return engine().release(address, "device memory") ? 0 : kInvalidValue;
+  uint64_t base;
+  const Memory *m = engine().holds(address, 1, &base);
+  bool pooled = m && m->kind == std::string("pool memory");
+  return engine().release(address, pooled ? "pool memory" : "device memory")
+             ? 0
+             : kInvalidValue;
 }
 int fake_HostAlloc(void **p, size_t bytes, unsigned flags) {
   ENTER(HostAlloc, device | unsafe);
@@ -111,5 +116,25 @@ int fake_PointerGetAttribute(void *out, int attribute, uint64_t p) {
     return kInvalidValue;
   *static_cast<int *>(out) = m->device;
   return 0;
+}
+
+int fake_MemAllocAsync(uint64_t *address, size_t bytes, void *stream) {
+  ENTER(MemAllocAsync, device | unsafe);
+  Stream *s = streamOf(stream);
+  if (!s || !bytes)
+    return kInvalidValue;
+  if (s->capturing) {
+    s->broken = true;
+    engine().misused("memory is allocated in a capture");
+  }
+  uint64_t p = engine().allocate(s, bytes);
+  if (p)
+    *address = p;
+  return p ? 0 : kOutOfMemory;
+}
+int fake_MemFreeAsync(uint64_t address, void *stream) {
+  ENTER(MemFreeAsync, device | unsafe);
+  Stream *s = streamOf(stream);
+  return s && engine().release(s, address) ? 0 : kInvalidValue;
 }
 }

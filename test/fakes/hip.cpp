@@ -1,6 +1,8 @@
 //===- hip.cpp - what the fake libamdhip64 does its own way --------------===//
 #include "gpu.h"
 
+void *isthmus::fake::contextOf(void *) { return nullptr; }
+
 using namespace isthmus::fake;
 using namespace isthmus::gpu;
 
@@ -30,7 +32,8 @@ int fake_DeviceGetAttribute(int *value, int attribute, int device) {
   case 29: *value = 0x7fffffff; return 0;
   case 87: *value = 64; return 0;
   case 63: *value = 304; return 0;
-  case 74: *value = 65536; return 0; // clang-format on
+  case 74: *value = 65536; return 0;
+  case 88: *value = pools(); return 0; // clang-format on
   default:
     return kInvalidValue;
   }
@@ -63,6 +66,11 @@ int fake_MemcpyAsync(uint64_t to, uint64_t from, size_t bytes, int kind,
   if (!valid(to, bytes) || !valid(from, bytes) || kind != 4)
     return kInvalidValue;
   return enqueue(stream, engine().copy(to, from, bytes));
+}
+int fake_MemcpyPeerAsync(uint64_t to, int toDevice, uint64_t from,
+                         int fromDevice, size_t bytes, void *stream) {
+  ENTER(MemcpyPeerAsync, device);
+  return peerCopy(to, toDevice, from, fromDevice, bytes, stream);
 }
 int fake_ModuleLoadData(void **module, const void *image) {
   ENTER(ModuleLoadData, device | unsafe);

@@ -43,6 +43,8 @@ struct ZeEvent {
 /// An immediate command list.
 struct List {
   bool inOrder;
+  bool ours = false;        // the application's
+  void *context = nullptr;  // of ours
   Stream *stream = nullptr; // when in order
   /// When not: each command is a stream of its own.
   std::vector<std::unique_ptr<Stream>> commands;
@@ -212,6 +214,8 @@ int fake_DeviceGetProperties(void *device, void *out) {
     return kInvalid;
   p.type = 1;
   p.maxAlloc = Engine::kTotal / 2;
+  p.timer = 100; // nanoseconds of a tick, and few bits of them
+  p.timestampBits = 16;
   std::memset(p.uuid, 0x10 + index, sizeof p.uuid);
   std::strcpy(p.name, index ? "Fake 1" : "Fake 0");
   const auto *next = static_cast<const Head *>(p.head.next);
@@ -254,12 +258,14 @@ int fake_ContextDestroy(void *context) {
   return 0;
 }
 int fake_MemAllocDevice(void *context, const void *desc, size_t bytes, size_t,
-                        void *, void **out) {
+                        void *device, void **out) {
   ENTER(MemAllocDevice);
   if (!engine().use<Context>(context, "context") ||
       static_cast<const Head *>(desc)->type != 0x15)
     return kInvalid;
-  *out = reinterpret_cast<void *>(engine().allocate(bytes, "device memory", 0));
+  int index = static_cast<int>(static_cast<Handle *>(device) - devices);
+  *out = reinterpret_cast<void *>(
+      engine().allocate(bytes, "device memory", index));
   return *out ? 0 : kOutOfMemory;
 }
 int fake_MemAllocHost(void *context, const void *desc, size_t bytes, size_t,
@@ -325,6 +331,8 @@ int fake_CommandListDestroy(void *list) {
     return kInvalid;
   if (!l->idle() && !engine().fault)
     engine().misused("a list ends with work in it");
+  if (l->ours)
+    engine().misused("the caller's list was destroyed");
   for (auto &c : l->commands)
     engine().streams.erase(c.get());
   engine().streams.erase(l->stream);
@@ -346,6 +354,35 @@ int fake_AppendMemoryCopy(void *list, void *to, const void *from, size_t bytes,
                 engine().copy(reinterpret_cast<uint64_t>(to),
                               reinterpret_cast<uint64_t>(from), bytes),
                 false, count, events, signal);
+}
+int fake_AppendMemoryCopyFromContext(void *list, void *to, void *context,
+                                     const void *from, size_t bytes,
+                                     void *signal, uint32_t count,
+                                     void **events) {
+  ENTER(AppendMemoryCopyFromContext);
+  if (!engine().use<Context>(context, "context") || !valid(to, bytes) ||
+      !valid(from, bytes))
+    return kInvalid;
+  return append(list,
+                engine().copy(reinterpret_cast<uint64_t>(to),
+                              reinterpret_cast<uint64_t>(from), bytes),
+                false, count, events, signal);
+}
+int fake_AppendWriteGlobalTimestamp(void *list, uint64_t *to, void *signal,
+                                    uint32_t count, void **events) {
+  ENTER(AppendWriteGlobalTimestamp);
+  if (!valid(to, 8))
+    return kInvalid;
+  auto run = [=] {
+    *to = (engine().time / 100) & 0xffff;
+    return true;
+  };
+  return append(list, {{}, run}, false, count, events, signal);
+}
+int fake_DeviceCanAccessPeer(void *device, void *peer, unsigned char *can) {
+  ENTER(DeviceCanAccessPeer);
+  *can = device != peer && !std::getenv("ISTHMUS_FAKE_NO_PEERS");
+  return 0;
 }
 int fake_AppendMemoryFill(void *list, void *to, const void *pattern,
                           size_t patternBytes, size_t bytes, void *signal,
@@ -532,6 +569,26 @@ int fake_KernelSetArgumentValue(void *kernel, uint32_t index, size_t size,
 __attribute__((visibility("default"))) const Control *isthmus_fake_control() {
   static Control control = baseControl();
   control.currentContext = []() -> void * { return nullptr; };
+  control.contextOf = [](void *list) {
+    return static_cast<List *>(list)->context;
+  };
+  control.makeStream = []() -> void * {
+    Lock lock;
+    List *l = engine().make<List>("command list");
+    l->inOrder = l->ours = true;
+    l->context = engine().make<Context>("context");
+    l->stream = new Stream;
+    engine().streams.insert(l->stream);
+    return l;
+  };
+  control.dropStream = [](void *list) {
+    Lock lock;
+    List *l = static_cast<List *>(list);
+    engine().streams.erase(l->stream);
+    delete l->stream;
+    engine().drop(l->context);
+    engine().drop(l);
+  };
   return &control;
 }
 }

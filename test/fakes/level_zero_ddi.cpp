@@ -23,18 +23,23 @@ TABLE(Device, ze_device_dditable_t, t->pfnGet = zeDeviceGet,
       t->pfnGetProperties = zeDeviceGetProperties,
       t->pfnGetComputeProperties = zeDeviceGetComputeProperties,
       t->pfnGetModuleProperties = zeDeviceGetModuleProperties,
-      t->pfnGetMemoryProperties = zeDeviceGetMemoryProperties)
+      t->pfnGetMemoryProperties = zeDeviceGetMemoryProperties,
+      t->pfnCanAccessPeer = zeDeviceCanAccessPeer)
 TABLE(DeviceExp, ze_device_exp_dditable_t, )
 TABLE(Context, ze_context_dditable_t, t->pfnCreate = zeContextCreate,
       t->pfnDestroy = zeContextDestroy)
 TABLE(CommandQueue, ze_command_queue_dditable_t, )
-TABLE(CommandList, ze_command_list_dditable_t,
-      t->pfnCreateImmediate = zeCommandListCreateImmediate,
-      t->pfnDestroy = zeCommandListDestroy,
-      t->pfnAppendBarrier = zeCommandListAppendBarrier,
-      t->pfnAppendMemoryCopy = zeCommandListAppendMemoryCopy,
-      t->pfnAppendMemoryFill = zeCommandListAppendMemoryFill,
-      t->pfnAppendLaunchKernel = zeCommandListAppendLaunchKernel)
+TABLE(
+    CommandList, ze_command_list_dditable_t,
+    t->pfnCreateImmediate = zeCommandListCreateImmediate,
+    t->pfnDestroy = zeCommandListDestroy,
+    t->pfnAppendBarrier = zeCommandListAppendBarrier,
+    t->pfnAppendMemoryCopy = zeCommandListAppendMemoryCopy,
+    t->pfnAppendMemoryCopyFromContext =
+        zeCommandListAppendMemoryCopyFromContext,
+    t->pfnAppendWriteGlobalTimestamp = zeCommandListAppendWriteGlobalTimestamp,
+    t->pfnAppendMemoryFill = zeCommandListAppendMemoryFill,
+    t->pfnAppendLaunchKernel = zeCommandListAppendLaunchKernel)
 TABLE(Image, ze_image_dditable_t, )
 TABLE(ImageExp, ze_image_exp_dditable_t, )
 TABLE(Fence, ze_fence_dditable_t, )

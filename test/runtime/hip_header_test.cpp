@@ -21,6 +21,12 @@ static_assert(offsetof(hipDeviceProp_tR0600, gcnArchName) == kHipArchAt6);
 static_assert(sizeof(hipDeviceProp_tR0600) <= kHipProperties);
 #endif
 
+// Its C++ header overloads this one: of the C function there is one.
+extern "C" hipError_t isthmus_hipMallocAsync(void **, size_t, hipStream_t);
+static_assert(static_cast<decltype(&isthmus_hipMallocAsync)>(
+                  &::hipMallocAsync) != nullptr);
+#define hipMallocAsync isthmus_hipMallocAsync
+
 namespace {
 #define IST_REQUIRED(result, name, symbol, parameters, since)                  \
   static_assert(sameAbi<result(*) parameters, decltype(&::symbol)>, #symbol);
@@ -50,7 +56,7 @@ static_assert(hipStreamCaptureModeRelaxed == flags::captureRelaxed &&
               HIP_POINTER_ATTRIBUTE_DEVICE_ORDINAL == flags::pointerDevice &&
               hipErrorNotReady == kNotReady &&
               hipMemcpyDefault == Hip::kMemcpyDefault &&
-              hipErrorNotSupported == Hip::kNotSupported);
+              hipErrorNotSupported == kNotSupported);
 
 TEST(Symbols, HipAttributes) {
   EXPECT_EQ(Hip::number(Attribute::maxBlock),

@@ -106,8 +106,8 @@ public:
   }
   int submit(ist_driver_queue *q, std::vector<ist_driver_point> waits,
              std::vector<ist_driver_point> signals) {
-    ist_driver_submit s = {sizeof s, waits.data(), waits.size(), signals.data(),
-                           signals.size()};
+    ist_driver_submit s = {sizeof s,       waits.data(),   waits.size(),
+                           signals.data(), signals.size(), 0};
     return d.submit(q, &s, &error);
   }
   int wait(ist_driver_semaphore *s, uint64_t value,
@@ -145,6 +145,8 @@ public:
                     static_cast<uint32_t>(8 * args.size()),
                     args.data(),
                     nullptr,
+                    0,
+                    nullptr,
                     0};
     return d.launch(q, &l, &error);
   }
@@ -160,6 +162,48 @@ public:
   ist_driver_device *device = nullptr;
   ist_error error = {};
   int failed = 0;
+};
+
+/// Of all drivers, and Level Zero's on an older library.
+const std::vector<Vendor> &vendors();
+
+class Streams : public testing::TestWithParam<Vendor> {
+protected:
+  Streams() : drive(GetParam()), control(controlOf(GetParam())) {
+    ::setenv(GetParam().variable, GetParam().library, 1);
+    if (GetParam().old)
+      ::setenv("ISTHMUS_FAKE_ZE_1_3", "1", 1);
+    control.reset(1);
+    control.setExec(nullptr, nullptr);
+  }
+  ~Streams() override {
+    drive.close();
+    EXPECT_STREQ(control.misuse(), "");
+    EXPECT_STREQ(control.alive(), "");
+    ::unsetenv(GetParam().variable);
+    ::unsetenv("ISTHMUS_FAKE_ZE_1_3");
+  }
+  /// CUDA's and HIP's API, not Level Zero's.
+  bool gpu() const { return GetParam().stream != nullptr; }
+  void open() { ASSERT_EQ(drive.open(), IST_OK) << drive.error.message; }
+  bool says(const char *what) const {
+    return std::string(drive.error.message).find(what) != std::string::npos;
+  }
+  std::string fact(const char *key) {
+    ist_description d = {};
+    d.struct_size = sizeof d;
+    EXPECT_EQ(drive.d.describe(drive.device, &d, &drive.error), IST_OK);
+    for (size_t i = 0; i < d.fact_count; ++i)
+      if (std::string(d.facts[i].key) == key)
+        return d.facts[i].value;
+    return "";
+  }
+
+  Drive drive;
+  const fake::Control &control;
+  ist_error &error = drive.error;
+  const ist_driver &d = drive.d;
+  std::string code = readFile(GetParam().code);
 };
 
 } // namespace isthmus::test

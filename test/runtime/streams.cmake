@@ -1,7 +1,10 @@
 # Vendors' drivers over fakes of their libraries, and their symbol tables against
 # the vendors' headers where those are.
-add_executable(isthmus-stream-tests stream_test.cpp)
-find_path(CUDA_HEADERS cuda.h PATHS /usr/local/cuda/include)
+add_executable(isthmus-stream-tests
+  extension_test.cpp native_test.cpp stream_test.cpp stream_vendors.cpp)
+# The toolkit's, or those of a PyPI package (nvidia-cuda-runtime) in .venv.
+file(GLOB cuda_wheels ${PROJECT_SOURCE_DIR}/.venv/lib/python3*/site-packages/nvidia/*/include)
+find_path(CUDA_HEADERS cuda.h PATHS /usr/local/cuda/include ${cuda_wheels})
 if(CUDA_HEADERS)
   # By its path: one of our headers has the same name.
   target_sources(isthmus-stream-tests PRIVATE cuda_header_test.cpp)
@@ -34,13 +37,25 @@ set(wrap ${PROJECT_SOURCE_DIR}/test/fakes/wrap_spirv.py)
 set(cts_elf ${PROJECT_BINARY_DIR}/share/isthmus/cts/cpu.elf)
 add_custom_command(OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/kernels.spv
   COMMAND ${Python3_EXECUTABLE} ${wrap} ${kernels}
-    ${CMAKE_CURRENT_BINARY_DIR}/kernels.spv inc_i64:3 mark_u32:1 slow:1
+    ${CMAKE_CURRENT_BINARY_DIR}/kernels.spv add_f32:4 nonzero_f32:4 gather_f32:6
+    scale_f32:4 inc_i64:3 mark_u32:1 slow:1
   DEPENDS ${kernels} ${wrap})
 add_custom_command(OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/cts.spv
   COMMAND ${Python3_EXECUTABLE} ${wrap} ${cts_elf}
     ${CMAKE_CURRENT_BINARY_DIR}/cts.spv add:4 scale:4 count:2 spin:2
   DEPENDS ist-cts-kernels ${wrap})
+# For the fake GPUs, as they are, with the one that takes a tile beside them.
+add_custom_command(OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/cts.elf
+  COMMAND ${CMAKE_COMMAND} -E copy ${cts_elf} ${CMAKE_CURRENT_BINARY_DIR}/cts.elf
+  DEPENDS ist-cts-kernels)
+set(tile ${PROJECT_SOURCE_DIR}/test/fakes/tile.c)
+add_custom_command(OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/cts-tile.elf
+  COMMAND ${CMAKE_C_COMPILER} -shared -nostdlib -fPIC -ffreestanding -O2
+    -fno-stack-protector -Wl,--no-undefined -Wl,-z,separate-code
+    -o ${CMAKE_CURRENT_BINARY_DIR}/cts-tile.elf ${tile}
+  DEPENDS ${tile})
 add_custom_target(isthmus-test-spirv ALL DEPENDS
+  ${CMAKE_CURRENT_BINARY_DIR}/cts.elf ${CMAKE_CURRENT_BINARY_DIR}/cts-tile.elf
   ${CMAKE_CURRENT_BINARY_DIR}/kernels.spv ${CMAKE_CURRENT_BINARY_DIR}/cts.spv)
 add_dependencies(isthmus-stream-tests isthmus-test-kernels isthmus-test-spirv
   fake-cuda fake-hip fake-level-zero)
@@ -49,7 +64,8 @@ target_compile_definitions(isthmus-stream-tests PRIVATE
   IST_FAKE_CUDA="$<TARGET_FILE:fake-cuda>"
   IST_FAKE_HIP_PATH="$<TARGET_FILE:fake-hip>"
   IST_FAKE_LEVEL_ZERO="$<TARGET_FILE:fake-level-zero>"
-  IST_TEST_SPIRV="${CMAKE_CURRENT_BINARY_DIR}/kernels.spv")
+  IST_TEST_SPIRV="${CMAKE_CURRENT_BINARY_DIR}/kernels.spv"
+  IST_TEST_TILE="${CMAKE_CURRENT_BINARY_DIR}/cts-tile.elf")
 target_link_libraries(isthmus-stream-tests PRIVATE
   isthmus-test-builder isthmus_objects GTest::gtest_main ${CMAKE_DL_LIBS})
 add_test(NAME streams COMMAND isthmus-stream-tests)
@@ -62,7 +78,7 @@ foreach(case cuda:CUDA:ptx hip:HIP:hsaco)
   list(GET case 1 upper)
   list(GET case 2 format)
   add_test(NAME cts-${driver} COMMAND ist-cts --device=${driver}
-    --kernels=${cts_elf} --format=${format})
+    --kernels=${CMAKE_CURRENT_BINARY_DIR}/cts.elf --format=${format})
   set_tests_properties(cts-${driver} PROPERTIES ENVIRONMENT
     "ISTHMUS_${upper}_LIBRARY=$<TARGET_FILE:fake-${driver}>")
 endforeach()

@@ -206,7 +206,7 @@ int fill(ist_driver_queue *, uint64_t to, uint8_t value, uint64_t bytes,
 
 int launch(ist_driver_queue *queue, const ist_launch *launch,
            ist_error *error) {
-  if (!ist_tail_is_zero(launch, sizeof *launch))
+  if ((!ist_tail_is_zero(launch, sizeof *launch) || hasTiles(*launch)))
     return unknown("launch", error);
   if (launch->grid == 0)
     return IST_OK;

@@ -292,3 +292,93 @@ Code Cuda::changeFill(Self &gpu, void *exec, void *node, const Command &c) {
   CudaMemsetNode n = memsetNode(c);
   return gpu.api->GraphExecMemsetNodeSetParams(exec, node, &n, gpu.context);
 }
+
+//===----------------------------------------------------------------------===//
+// Tensor maps
+//===----------------------------------------------------------------------===//
+
+bool Cuda::hasTiles(const Self &gpu) {
+  int major = 0, minor = 0;
+  return gpu.api->TensorMapEncodeTiled &&
+         !capability(*gpu.api, gpu.device, &major, &minor) && major >= 9;
+}
+
+/// The limits are cuTensorMapEncodeTiled's, which names none of them when it
+/// refuses.
+static const char *tileFault(const ist_tile &t, uint64_t element) {
+  constexpr uint64_t most = uint64_t(1) << 32, farthest = uint64_t(1) << 40;
+  if (t.address % 16)
+    return "its address is not aligned to 16 bytes";
+  if (t.strides[0] != element)
+    return "its innermost elements do not lie side by side";
+  if (t.box[0] * element % 16)
+    return "its rows are no multiple of 16 bytes";
+  static const uint32_t spans[] = {0, 32, 64, 128};
+  if (static_cast<uint32_t>(t.swizzle) > IST_TILE_SWIZZLE_128 ||
+      (t.swizzle && t.box[0] * element > spans[t.swizzle]))
+    return "its rows are longer than its swizzle";
+  for (uint32_t i = 0; i < t.rank; ++i) {
+    if (t.dims[i] == 0 || t.dims[i] > most)
+      return "a dim of its tensor is 0, or more than 2^32";
+    if (t.box[i] == 0 || t.box[i] > 256)
+      return "a dim of its box is 0, or more than 256";
+    if (i && (t.strides[i] % 16 || t.strides[i] >= farthest))
+      return "a stride is no multiple of 16 bytes, or 2^40 and more";
+  }
+  return nullptr;
+}
+
+int Cuda::tileEncode(Device &d, const ist_tile &tile, void *descriptor,
+                     ist_error *error) {
+  // CU_TENSOR_MAP_DATA_TYPE_...; signs are the kernel's business.
+  int type = -1;
+  uint64_t element = 0;
+  switch (tile.dtype) {
+  case IST_I8:
+  case IST_U8:
+  case IST_I1:
+    type = 0, element = 1;
+    break;
+  case IST_I16:
+  case IST_U16:
+    type = 1, element = 2;
+    break;
+  case IST_U32:
+    type = 2, element = 4;
+    break;
+  case IST_I32:
+    type = 3, element = 4;
+    break;
+  case IST_U64:
+    type = 4, element = 8;
+    break;
+  case IST_I64:
+    type = 5, element = 8;
+    break;
+  case IST_F16:
+    type = 6, element = 2;
+    break;
+  case IST_F32:
+    type = 7, element = 4;
+    break;
+  case IST_F64:
+    type = 8, element = 8;
+    break;
+  case IST_BF16:
+    type = 9, element = 2;
+    break;
+  }
+  const char *fault =
+      type < 0 ? "its type is none of a tensor's" : tileFault(tile, element);
+  if (fault)
+    return fail(error, IST_INVALID_ARGUMENT,
+                "a tile that %s:%u cannot have: %s", d.driver, d.index, fault);
+  constexpr int interleave = 0 /*none*/, promotion = 2 /*128 bytes*/,
+                outside = 0 /*zeros*/;
+  const uint32_t steps[] = {1, 1, 1, 1, 1};
+  Code code = api<Cuda>(d).TensorMapEncodeTiled(
+      descriptor, type, tile.rank, reinterpret_cast<void *>(tile.address),
+      tile.dims, tile.strides + 1, tile.box, steps, interleave, tile.swizzle,
+      promotion, outside);
+  return code ? d.failed(code, error, "describing a tile") : IST_OK;
+}

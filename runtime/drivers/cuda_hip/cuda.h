@@ -86,6 +86,8 @@ struct Cuda {
       return 97; // what kernels can opt in to
     case Attribute::readOnlyImports:
       return 113;
+    case Attribute::pools:
+      return 115;
     }
     return -1;
   }
@@ -117,6 +119,15 @@ struct Cuda {
                         ist_error *error);
   /// Nothing is left for the first launch.
   static Code finishKernel(Self &gpu, const ist_kernel_desc &desc, void *f);
+
+  static Code peerCopy(Self &gpu, void *stream, Self &from, const Command &c) {
+    return gpu.api->MemcpyPeerAsync(c.to, gpu.context, c.from, from.context,
+                                    c.bytes, stream);
+  }
+  /// Tensor maps: from Hopper on.
+  static bool hasTiles(const Self &gpu);
+  static int tileEncode(Device &d, const ist_tile &tile, void *descriptor,
+                        ist_error *error);
 
   // Nodes of a graph; a kernel's are added in the same way by both vendors.
   using KernelNode = CudaKernelNode;

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "cuda.h"
 #include "devices.h"
+#include "extensions.h"
 #include "graphs.h"
 #include "hip.h"
 #include "memory.h"
@@ -18,7 +19,7 @@ using namespace isthmus::stream;
 namespace {
 
 template <typename V>
-struct Driver : Devices<V>, Memory<V>, Streams<V>, Graphs<V> {
+struct Driver : Devices<V>, Memory<V>, Streams<V>, Graphs<V>, Extensions<V> {
   using Self = Gpu<V>;
 
   static int moduleLoad(Device &d, const void *code, size_t size,
@@ -64,6 +65,14 @@ struct Driver : Devices<V>, Memory<V>, Streams<V>, Graphs<V> {
     return IST_OK;
   }
 
+  static int open(Device &d, uint32_t index, const ist_native *native,
+                  ist_error *error) {
+    if (int s = Devices<V>::open(d, index, native, error))
+      return s;
+    Extensions<V>::find(d);
+    return IST_OK;
+  }
+
   static constexpr Ops ops() {
     Ops o = IST_STREAM_OPS(Driver::);
     o.enter = Driver::enter;
@@ -72,6 +81,17 @@ struct Driver : Devices<V>, Memory<V>, Streams<V>, Graphs<V> {
     o.graphUpdate = Driver::graphUpdate;
     o.graphLaunch = Driver::graphLaunch;
     o.graphDestroy = Driver::graphDestroy;
+    o.streamCapturing = Driver::streamCapturing;
+    o.nativeContext = Driver::nativeContext;
+    o.nativeStream = Driver::nativeStream;
+    o.poolAlloc = Driver::poolAlloc;
+    o.poolFree = Driver::poolFree;
+    o.peerCopy = Driver::peerCopy;
+    o.timestampCreate = Driver::timestampCreate;
+    o.timestampDestroy = Driver::timestampDestroy;
+    o.timestampRecord = Driver::timestampRecord;
+    o.timestampElapsed = Driver::timestampElapsed;
+    o.tileEncode = V::tileEncode;
     o.contextKind = V::contextKind;
     o.queueKind = V::streamKind;
     return o;

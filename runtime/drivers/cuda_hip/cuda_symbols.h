@@ -91,6 +91,18 @@ IST_REQUIRED(int, LinkAddData, cuLinkAddData_v2,
 IST_REQUIRED(int, LinkComplete, cuLinkComplete, (void *, void **, size_t *),
              "CUDA 5.5")
 IST_REQUIRED(int, LinkDestroy, cuLinkDestroy, (void *), "CUDA 5.5")
+// Extensions.
+IST_OPTIONAL(int, MemAllocAsync, cuMemAllocAsync, (uint64_t *, size_t, void *),
+             "CUDA 11.2")
+IST_OPTIONAL(int, MemFreeAsync, cuMemFreeAsync, (uint64_t, void *), "CUDA 11.2")
+IST_OPTIONAL(int, MemcpyPeerAsync, cuMemcpyPeerAsync,
+             (uint64_t, void *, uint64_t, void *, size_t, void *), "CUDA 4.0")
+IST_OPTIONAL(int, EventElapsedTime, cuEventElapsedTime,
+             (float *, void *, void *), "CUDA 2.0")
+IST_OPTIONAL(int, TensorMapEncodeTiled, cuTensorMapEncodeTiled,
+             (void *, int, uint32_t, void *, const uint64_t *, const uint64_t *,
+              const uint32_t *, const uint32_t *, int, int, int, int),
+             "CUDA 12.0")
 // Recordings need all of these.
 IST_OPTIONAL(int, GraphCreate, cuGraphCreate, (void **, unsigned), "CUDA 10.0")
 IST_OPTIONAL(int, GraphDestroy, cuGraphDestroy, (void *), "CUDA 10.0")

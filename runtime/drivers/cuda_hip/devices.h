@@ -122,8 +122,6 @@ template <typename V> struct Devices {
     int s = setUp(d, *gpu, index, native, error);
     if (s)
       destroy(gpu);
-    else
-      d.recordings = hasGraphs(*gpu->api);
     return s;
   }
 

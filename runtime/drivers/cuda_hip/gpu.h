@@ -57,7 +57,8 @@ enum class Attribute {
   subgroup,
   multiprocessors,
   shared,
-  readOnlyImports
+  readOnlyImports,
+  pools
 };
 
 // Both vendors give these the same numbers.

@@ -63,6 +63,8 @@ struct Hip {
       return 74;
     case Attribute::readOnlyImports:
       return -1;
+    case Attribute::pools:
+      return 88;
     }
     return -1;
   }
@@ -96,6 +98,13 @@ struct Hip {
   static Code finishKernel(Self &, const ist_kernel_desc &, void *) {
     return 0; // code objects are loaded whole
   }
+
+  static Code peerCopy(Self &gpu, void *stream, Self &from, const Command &c) {
+    return gpu.api->MemcpyPeerAsync(c.to, gpu.device, c.from, from.device,
+                                    c.bytes, stream);
+  }
+  static bool hasTiles(const Self &) { return false; }
+  static constexpr decltype(stream::Ops::tileEncode) tileEncode = nullptr;
 
   using KernelNode = HipKernelNode;
   static KernelNode kernelNode(const Command &c, void **arguments);

@@ -68,6 +68,14 @@ IST_REQUIRED(int, ModuleGetFunction, hipModuleGetFunction,
              (void **, void *, const char *), "ROCm 2.0")
 IST_REQUIRED(int, FuncGetAttribute, hipFuncGetAttribute, (int *, int, void *),
              "ROCm 3.0")
+// Extensions.
+IST_OPTIONAL(int, MemAllocAsync, hipMallocAsync, (uint64_t *, size_t, void *),
+             "ROCm 5.2")
+IST_OPTIONAL(int, MemFreeAsync, hipFreeAsync, (uint64_t, void *), "ROCm 5.2")
+IST_OPTIONAL(int, MemcpyPeerAsync, hipMemcpyPeerAsync,
+             (uint64_t, int, uint64_t, int, size_t, void *), "ROCm 2.0")
+IST_OPTIONAL(int, EventElapsedTime, hipEventElapsedTime,
+             (float *, void *, void *), "ROCm 2.0")
 // Recordings need all of these.
 IST_OPTIONAL(int, GraphCreate, hipGraphCreate, (void **, unsigned), "ROCm 4.3")
 IST_OPTIONAL(int, GraphDestroy, hipGraphDestroy, (void *), "ROCm 4.3")

@@ -322,6 +322,57 @@ Code streamWait(Device &d, void *stream, void *event) {
                               &eventOf(event));
 }
 
+//===----------------------------------------------------------------------===//
+// Extensions
+//===----------------------------------------------------------------------===//
+
+void *nativeContext(Device &d) { return self(d).context; }
+void *nativeStream(Device &, void *stream) {
+  return static_cast<Stream *>(stream)->list;
+}
+
+Code peerCopy(Device &d, void *stream, Device &from, const Command &c) {
+  Stream *s = static_cast<Stream *>(stream);
+  unsigned char can = 0;
+  if (self(from).device == self(d).device)
+    can = 1; // opened twice
+  else if (Code code = api(d).DeviceCanAccessPeer(self(d).device,
+                                                  self(from).device, &can))
+    return code;
+  if (!can)
+    return kUnsupported;
+  if (Code code = inOrder(d, s))
+    return code;
+  return api(d).AppendMemoryCopyFromContext(
+      s->list, reinterpret_cast<void *>(c.to), self(from).context,
+      reinterpret_cast<const void *>(c.from), c.bytes, nullptr, 0, nullptr);
+}
+
+// A timestamp is a word that the device writes.
+Code timestampCreate(Device &d, void **timestamp) {
+  HostAllocDesc desc;
+  return api(d).MemAllocHost(self(d).context, &desc, sizeof(uint64_t), 64,
+                             timestamp);
+}
+void timestampDestroy(Device &d, void *timestamp) {
+  api(d).MemFree(self(d).context, timestamp);
+}
+Code timestampRecord(Device &d, void *stream, void *timestamp) {
+  Stream *s = static_cast<Stream *>(stream);
+  if (Code code = inOrder(d, s))
+    return code;
+  return api(d).AppendWriteGlobalTimestamp(
+      s->list, static_cast<uint64_t *>(timestamp), nullptr, 0, nullptr);
+}
+Code timestampElapsed(Device &d, void *begin, void *end,
+                      uint64_t *nanoseconds) {
+  uint64_t ticks =
+      (*static_cast<uint64_t *>(end) - *static_cast<uint64_t *>(begin)) &
+      self(d).timeMask;
+  *nanoseconds = ticks * self(d).tick;
+  return 0;
+}
+
 struct Vendor {
   static constexpr const char *name = "level_zero", *vendor = "intel",
                               *formats = "spirv";
@@ -330,6 +381,13 @@ struct Vendor {
 constexpr Ops makeOps() {
   Ops o = IST_STREAM_OPS();
   o.kernelRelease = kernelRelease;
+  o.nativeContext = nativeContext;
+  o.nativeStream = nativeStream;
+  o.peerCopy = peerCopy;
+  o.timestampCreate = timestampCreate;
+  o.timestampDestroy = timestampDestroy;
+  o.timestampRecord = timestampRecord;
+  o.timestampElapsed = timestampElapsed;
   o.contextKind = "level_zero.context";
   o.queueKind = "level_zero.command_list";
   return o;

@@ -134,6 +134,10 @@ int setUp(Device &d, LevelZero &self, uint32_t index, const ist_native *native,
   if (ze.DeviceGetProperties(self.device, &properties))
     ip.version = 0; // a driver that does not know the extension
   self.inOrder = version >= kInOrderSince;
+  self.tick = properties.timer;
+  self.timeMask = properties.timestampBits && properties.timestampBits < 64
+                      ? (uint64_t(1) << properties.timestampBits) - 1
+                      : UINT64_MAX;
   self.maxGroup = compute.maxGroup;
   self.localBytes = compute.localBytes;
   d.description.max_alloc = maxAlloc;
@@ -179,6 +183,7 @@ int ze::open(Device &d, uint32_t index, const ist_native *native,
     return outOfMemory(error, sizeof *z, "a device");
   *z = {};
   int s = setUp(d, *z, index, native, error);
+  d.peers = d.timestamps = true;
   if (s)
     destroy(z);
   return s;

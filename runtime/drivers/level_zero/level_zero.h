@@ -135,6 +135,7 @@ struct LevelZero {
   bool contextIsOurs, inOrder;
   stream::Usage memory;
   uint32_t maxGroup, localBytes;
+  uint64_t tick, timeMask; // of timestamps: nanoseconds, and valid bits
   // Guarded by the device's lock.
   EventPool *pools;
   EventSlot *slots;

@@ -42,6 +42,16 @@ IST_REQUIRED(int, AppendMemoryFill, zeCommandListAppendMemoryFill,
              "1.0")
 IST_REQUIRED(int, AppendLaunchKernel, zeCommandListAppendLaunchKernel,
              (void *, void *, const void *, void *, uint32_t, void **), "1.0")
+IST_REQUIRED(int, AppendMemoryCopyFromContext,
+             zeCommandListAppendMemoryCopyFromContext,
+             (void *, void *, void *, const void *, size_t, void *, uint32_t,
+              void **),
+             "1.0")
+IST_REQUIRED(int, AppendWriteGlobalTimestamp,
+             zeCommandListAppendWriteGlobalTimestamp,
+             (void *, uint64_t *, void *, uint32_t, void **), "1.0")
+IST_REQUIRED(int, DeviceCanAccessPeer, zeDeviceCanAccessPeer,
+             (void *, void *, unsigned char *), "1.0")
 IST_REQUIRED(int, EventPoolCreate, zeEventPoolCreate,
              (void *, const void *, uint32_t, void **, void **), "1.0")
 IST_REQUIRED(int, EventPoolDestroy, zeEventPoolDestroy, (void *), "1.0")

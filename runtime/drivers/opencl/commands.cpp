@@ -320,6 +320,9 @@ Code eventSynchronize(Device &d, void *event) {
   return api(d).WaitForEvents(1, &eventOf(event));
 }
 
+void *nativeContext(Device &d) { return self(d).context; }
+void *nativeStream(Device &, void *stream) { return raw(stream); }
+
 struct Vendor {
   static constexpr const char *name = "opencl", *vendor = "intel",
                               *formats = "spirv";
@@ -328,6 +331,8 @@ struct Vendor {
 constexpr Ops makeOps() {
   Ops o = IST_STREAM_OPS();
   o.kernelRelease = kernelRelease;
+  o.nativeContext = nativeContext;
+  o.nativeStream = nativeStream;
   o.contextKind = "opencl.context";
   o.queueKind = "opencl.queue";
   return o;

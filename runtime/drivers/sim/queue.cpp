@@ -246,7 +246,7 @@ static ist_status makeLaunch(ist_driver_queue *q, const ist_launch &launch,
 int sim::launch(ist_driver_queue *q, const ist_launch *launch,
                 ist_error *error) {
   ist_status s = q->device->enter("launch", error);
-  if (!s && !ist_tail_is_zero(launch, sizeof *launch))
+  if (!s && (!ist_tail_is_zero(launch, sizeof *launch) || hasTiles(*launch)))
     s = unknown("launch", error);
   if (!s && launch->grid)
     s = makeLaunch(q, *launch, error);

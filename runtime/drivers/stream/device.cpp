@@ -153,10 +153,16 @@ int stream::memInfo(ist_driver_device *device, uint64_t *available,
   return IST_OK;
 }
 
-const void *stream::extension(ist_driver_device *device, const char *name) {
-  if (of(device)->recordings && std::strcmp(name, IST_EXTENSION_RECORDING) == 0)
-    return &recordingExtension;
-  return nullptr;
+ist_status stream::allocFailed(Device &d, Code code, uint64_t bytes,
+                               ist_error *error) {
+  ist_status s = d.failed(code, error, "allocating %llu bytes", ull(bytes));
+  uint64_t available = 0, total = 0;
+  if (s == IST_RESOURCE_EXHAUSTED && !d.ops->memInfo(d, &available, &total))
+    return fail(error, s,
+                "%.400s; %llu bytes requested, %llu of %llu available: free "
+                "some, or use smaller inputs",
+                error->message, ull(bytes), ull(available), ull(total));
+  return s;
 }
 
 int stream::alloc(ist_driver_device *device, ist_memory_kind kind,
@@ -174,14 +180,7 @@ int stream::alloc(ist_driver_device *device, ist_memory_kind kind,
     *out = memory;
     return IST_OK;
   }
-  ist_status s = d->failed(code, error, "allocating %llu bytes", ull(bytes));
-  uint64_t available = 0, total = 0;
-  if (s == IST_RESOURCE_EXHAUSTED && !d->ops->memInfo(*d, &available, &total))
-    return fail(error, s,
-                "%.400s; %llu bytes requested, %llu of %llu available: free "
-                "some, or use smaller inputs",
-                error->message, ull(bytes), ull(available), ull(total));
-  return s;
+  return allocFailed(*d, code, bytes, error);
 }
 
 void stream::freeMemory(ist_driver_device *device, ist_driver_memory *memory) {
@@ -254,18 +253,19 @@ void stream::moduleUnload(ist_driver_module *module) {
 }
 
 /// What the description says must hold together: the artifact is untrusted.
-static ist_status checkArgs(const ist_kernel_desc &desc, ist_error *error) {
+static ist_status checkArgs(const Device &d, const ist_kernel_desc &desc,
+                            ist_error *error) {
   if (desc.arg_count > kMaxArgs)
     return fail(error, IST_UNAVAILABLE,
                 "kernel '%.100s' has %zu arguments; a launch takes %zu",
                 desc.name, desc.arg_count, kMaxArgs);
   for (size_t i = 0; i < desc.arg_count; ++i) {
     const ist_arg &a = desc.args[i];
-    if (a.kind == IST_ARG_TILE)
+    if (a.kind == IST_ARG_TILE && !d.tiles)
       return fail(error, IST_UNIMPLEMENTED,
-                  "kernel '%.100s' takes a tile descriptor, which this driver "
-                  "does not make; compile the model for an older chip",
-                  desc.name);
+                  "kernel '%.100s' takes a tile descriptor, which %s:%u does "
+                  "not make; compile the model for an older chip",
+                  desc.name, d.driver, d.index);
     uint32_t size = a.kind == IST_ARG_BYTES ? a.size : 8;
     if (a.size != size || a.offset > desc.args_bytes ||
         size > desc.args_bytes - a.offset)
@@ -285,7 +285,7 @@ int stream::kernelGet(ist_driver_module *module, const ist_kernel_desc *desc,
     return s;
   if (ist_status s = known(d, *desc, "kernel's description", error))
     return s;
-  if (ist_status s = checkArgs(*desc, error))
+  if (ist_status s = checkArgs(d, *desc, error))
     return s;
   Kernel *k = make<Kernel>();
   char *name = ::strdup(desc->name);
@@ -303,6 +303,9 @@ int stream::kernelGet(ist_driver_module *module, const ist_kernel_desc *desc,
   k->argsBytes = desc->args_bytes;
   k->block = desc->block;
   k->dynamicShared = desc->dynamic_shared;
+  k->tiles = 0;
+  for (const ist_arg &a : k->args)
+    k->tiles += a.kind == IST_ARG_TILE;
   Entered entered(d);
   if (ist_status s = entered.ok(error)) {
     destroyKernel(k);

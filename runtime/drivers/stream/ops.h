@@ -31,6 +31,7 @@ struct Kernel {
   char *name;
   Array<ist_arg> args;
   uint32_t argsBytes, block, dynamicShared;
+  uint32_t tiles; // arguments that are tiles
   Kernel *next;
 };
 
@@ -43,6 +44,9 @@ struct Command {
   uint64_t grid;
   uint32_t cluster, dynamicShared;
   const void *args;
+  const ist_tile *tiles; // of a launch
+  size_t tileCount;
+  const char *descriptors; // the vendor's, one for each tile
 
   bool empty() const { return kind == launch ? grid == 0 : bytes == 0; }
 };
@@ -51,12 +55,21 @@ struct Command {
 /// vendor.
 constexpr size_t kMaxArgs = 512;
 
+/// The most tiles of a launch, and a vendor's descriptor: CUDA's tensor map.
+constexpr size_t kMaxTiles = 16, kDescriptorBytes = 128;
+
 /// Fills `pointers`, of kMaxArgs + 1, with where each argument of `c` lies, and
 /// null at the end (for people and fakes: no vendor asks for that).
 inline void pointAtArgs(const Command &c, void **pointers) {
-  for (const ist_arg &a : c.kernel->args)
-    *pointers++ =
-        const_cast<char *>(static_cast<const char *>(c.args)) + a.offset;
+  for (const ist_arg &a : c.kernel->args) {
+    const char *at = static_cast<const char *>(c.args) + a.offset;
+    if (a.kind == IST_ARG_TILE) {
+      uint64_t index;
+      std::memcpy(&index, at, sizeof index);
+      at = c.descriptors + kDescriptorBytes * index;
+    }
+    *pointers++ = const_cast<char *>(at);
+  }
   *pointers = nullptr;
 }
 
@@ -112,6 +125,25 @@ struct Ops {
                       const Command &) = nullptr;
   Code (*graphLaunch)(Device &, void *stream, void *graph) = nullptr;
   void (*graphDestroy)(Device &, void *graph) = nullptr;
+
+  // --- the other extensions, likewise
+  Code (*streamCapturing)(Device &, void *stream, bool *out) = nullptr;
+  void *(*nativeContext)(Device &) = nullptr;
+  void *(*nativeStream)(Device &, void *stream) = nullptr;
+  Code (*poolAlloc)(Device &, void *stream, uint64_t bytes,
+                    ist_driver_memory *) = nullptr;
+  Code (*poolFree)(Device &, void *stream, ist_driver_memory *) = nullptr;
+  /// `kind` is copy; its `from` is an address of the other device.
+  Code (*peerCopy)(Device &, void *stream, Device &from,
+                   const Command &) = nullptr;
+  Code (*timestampCreate)(Device &, void **timestamp) = nullptr;
+  void (*timestampDestroy)(Device &, void *timestamp) = nullptr;
+  Code (*timestampRecord)(Device &, void *stream, void *timestamp) = nullptr;
+  Code (*timestampElapsed)(Device &, void *begin, void *end,
+                           uint64_t *nanoseconds) = nullptr;
+  /// Into kDescriptorBytes, aligned to 64.
+  int (*tileEncode)(Device &, const ist_tile &, void *descriptor,
+                    ist_error *) = nullptr;
 
   // --- the caller's own objects: their kinds, or null where none is taken over
   const char *contextKind = nullptr, *queueKind = nullptr;

@@ -130,6 +130,10 @@ static ist_status check(const Device &d, const ist_launch *launch,
                 "kernel '%.100s' was made for %u bytes of dynamic workgroup "
                 "memory and launched with %u",
                 k->name, k->dynamicShared, launch->dynamic_shared);
+  if (k->tiles && !IST_HAS(launch, ist_launch, tile_count))
+    return fail(error, IST_INVALID_ARGUMENT,
+                "kernel '%.100s' takes tiles and was launched with none",
+                k->name);
   if (launch->grid > d.description.max_grid)
     return fail(error, IST_INVALID_ARGUMENT,
                 "kernel '%.100s' was launched over %llu workgroups; %s:%u "
@@ -153,5 +157,15 @@ int stream::launch(ist_driver_queue *queue, const ist_launch *launch,
   c.cluster = launch->cluster;
   c.dynamicShared = launch->dynamic_shared;
   c.args = launch->args;
+  if (!c.kernel->tiles)
+    return give(q, c, error);
+  c.tiles = launch->tiles;
+  c.tileCount = launch->tile_count;
+  alignas(64) char descriptors[kMaxTiles * kDescriptorBytes];
+  c.descriptors = descriptors;
+  if (ist_status s = encodeTiles(*q.device, c, descriptors, error)) {
+    spoilRecording(q, *error);
+    return s;
+  }
   return give(q, c, error);
 }

@@ -9,6 +9,29 @@
 using namespace isthmus;
 using namespace isthmus::stream;
 
+static void freeCopies(Command &c) {
+  std::free(const_cast<void *>(c.args));
+  std::free(const_cast<ist_tile *>(c.tiles));
+  std::free(const_cast<char *>(c.descriptors));
+}
+
+/// The launch's memory becomes the recording's. False: no memory.
+static bool keepCopies(Command &c) {
+  auto copy = [](const void *from, size_t bytes) -> void * {
+    if (!bytes)
+      return nullptr;
+    void *to = std::aligned_alloc(64, alignUp(bytes, 64));
+    return to ? std::memcpy(to, from, bytes) : nullptr;
+  };
+  size_t args = c.kind == Command::launch ? c.kernel->argsBytes : 0;
+  c.args = copy(c.args, args);
+  c.tiles = static_cast<const ist_tile *>(
+      copy(c.tiles, c.tileCount * sizeof *c.tiles));
+  c.descriptors = static_cast<const char *>(
+      copy(c.descriptors, c.tileCount * kDescriptorBytes));
+  return (c.args || !args) && ((c.tiles && c.descriptors) || !c.tileCount);
+}
+
 void stream::destroyRecording(Recording *r) {
   if (!r)
     return;
@@ -18,7 +41,7 @@ void stream::destroyRecording(Recording *r) {
     d.ops->graphDestroy(d, r->graph);
   }
   for (Command &c : r->commands)
-    std::free(const_cast<void *>(c.args));
+    freeCopies(c);
   destroy(r);
 }
 
@@ -29,17 +52,8 @@ void stream::spoilRecording(Queue &q, const ist_error &error) {
 }
 
 int stream::record(Queue &q, Command c, ist_error *error) {
-  if (c.kind == Command::launch && c.kernel->argsBytes) {
-    void *copy = std::malloc(c.kernel->argsBytes);
-    if (copy)
-      std::memcpy(copy, c.args, c.kernel->argsBytes);
-    c.args = copy;
-  } else {
-    c.args = nullptr;
-  }
-  bool lacking = c.kind == Command::launch && c.kernel->argsBytes && !c.args;
-  if (lacking || !q.recording->commands.push(c)) {
-    std::free(const_cast<void *>(c.args));
+  if (!keepCopies(c) || !q.recording->commands.push(c)) {
+    freeCopies(c);
     outOfMemory(error, sizeof c, "a recording");
     spoilRecording(q, *error);
     return IST_RESOURCE_EXHAUSTED;
@@ -105,6 +119,11 @@ char *target(Command &c, const ist_patch &p) {
         p.size > c.kernel->argsBytes - p.offset)
       return nullptr;
     return static_cast<char *>(const_cast<void *>(c.args)) + p.offset;
+  case IST_PATCH_TILE:
+    return p.offset < c.tileCount && p.size == sizeof(ist_tile)
+               ? reinterpret_cast<char *>(
+                     const_cast<ist_tile *>(c.tiles + p.offset))
+               : nullptr;
   case IST_PATCH_TO:
     return c.kind == Command::launch || p.size != 8
                ? nullptr
@@ -151,8 +170,14 @@ int replay(ist_driver_queue *queue, ist_driver_recording *recording,
   for (size_t i = 0; i < r.changed.size(); ++i) {
     if (!r.changed[i])
       continue;
-    if (!r.commands[i].empty())
-      if (Code code = d.ops->graphUpdate(d, r.graph, i, r.commands[i]))
+    // Of another address or dim the descriptor is another.
+    Command &c = r.commands[i];
+    if (c.tileCount)
+      if (ist_status s =
+              encodeTiles(d, c, const_cast<char *>(c.descriptors), error))
+        return s;
+    if (!c.empty())
+      if (Code code = d.ops->graphUpdate(d, r.graph, i, c))
         return d.failed(code, error, "changing command %zu of a graph", i);
     r.changed[i] = 0;
   }

@@ -26,7 +26,9 @@ struct Device {
   const char *driver; // "cuda"
   uint32_t index;
   void *vendor = nullptr;
-  bool recordings = false;
+  // What the vendor's library and the device have, of what its table has.
+  bool recordings = false, pools = false, peers = false, timestamps = false,
+       tiles = false;
 
   ist_description description = {};
   char summary[128] = "";
@@ -106,6 +108,7 @@ struct Recording {
 struct Queue {
   Device *device;
   void *stream;
+  uint64_t commands = 0; // that its submits told of
   uint64_t serial;
   bool native;        // the caller's
   bool failed;        // a function failed: commands may still run
@@ -128,6 +131,15 @@ struct Module {
 ist_error *copyOf(const ist_error &);
 void release(Device &, Event *);
 void dropPool(Device &);
+
+/// An allocation failed: says what there is.
+ist_status allocFailed(Device &, Code, uint64_t bytes, ist_error *);
+
+// extensions.cpp
+/// Checks a launch's tiles and makes their descriptors, into room for
+/// kMaxTiles.
+ist_status encodeTiles(Device &, const Command &, char *descriptors,
+                       ist_error *);
 
 // recording.cpp
 extern const ist_recording_extension recordingExtension;
@@ -154,6 +166,13 @@ inline Module *of(ist_driver_module *p) {
 }
 inline const Kernel *of(const ist_driver_kernel *p) {
   return reinterpret_cast<const Kernel *>(p);
+}
+struct Timestamp {
+  Device *device;
+  void *handle;
+};
+inline Timestamp *of(ist_driver_timestamp *p) {
+  return reinterpret_cast<Timestamp *>(p);
 }
 inline Recording *of(ist_driver_recording *p) {
   return reinterpret_cast<Recording *>(p);

@@ -230,7 +230,7 @@ TEST_F(Sim, PointsThatCannotBe) {
   Semaphore s(d);
   auto submit = [&](uint64_t wait, uint64_t signal) {
     ist_driver_point w = s.point(wait), g = s.point(signal);
-    ist_driver_submit all = {sizeof all, &w, wait != 0, &g, signal != 0};
+    ist_driver_submit all = {sizeof all, &w, wait != 0, &g, signal != 0, 0};
     return d.driver->submit(q.handle, &all, &error);
   };
   EXPECT_BREACH(submit(1, 0), "waits for 1");
@@ -243,7 +243,7 @@ TEST_F(Sim, PointsThatCannotBe) {
   Device other(context());
   Queue oq(other);
   ist_driver_point w = s.point(6);
-  ist_driver_submit all = {sizeof all, &w, 1, nullptr, 0};
+  ist_driver_submit all = {sizeof all, &w, 1, nullptr, 0, 0};
   EXPECT_BREACH(other.driver->submit(oq.handle, &all, &error),
                 "another device's");
 }
@@ -381,7 +381,7 @@ TEST_F(Sim, LossEndsAllOfThatDevice) {
     configure("devices=2,fail_run_at=1,fail_status=DEVICE_LOST");
     ASSERT_EQ(d.driver->fill(q, m.at(), 1, 4, &error), IST_OK);
     ist_driver_point p = s.point(1);
-    ist_driver_submit submit = {sizeof submit, nullptr, 0, &p, 1};
+    ist_driver_submit submit = {sizeof submit, nullptr, 0, &p, 1, 0};
     int status = d.driver->submit(q, &submit, &error);
     EXPECT_TRUE(status == IST_OK || lost(status));
     EXPECT_TRUE(

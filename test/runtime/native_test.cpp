@@ -1,0 +1,1 @@
+//===- native_test.cpp - calls on the caller's own queue ------------------===//
