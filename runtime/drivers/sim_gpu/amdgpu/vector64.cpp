@@ -16,13 +16,12 @@ using i64 = int64_t;
 template <class T> struct Exponent;
 template <> struct Exponent<float> {
   static int of(float x) { return int(bitcast<u32>(x) >> 23 & 0xff); }
-  static constexpr int top = 255, bias = 127, far = 96, tiny = 23, scale = 64,
-                       lost = -150;
+  static constexpr int bias = 127, far = 96, tiny = 23, scale = 64, lost = -150;
 };
 template <> struct Exponent<double> {
   static int of(double x) { return int(bitcast<u64>(x) >> 52 & 0x7ff); }
-  static constexpr int top = 2047, bias = 1023, far = 768, tiny = 53,
-                       scale = 128, lost = -1075;
+  static constexpr int bias = 1023, far = 768, tiny = 53, scale = 128,
+                       lost = -1075;
 };
 
 /// V_DIV_SCALE: `s0` is the numerator or the denominator, scaled so that the
@@ -112,7 +111,8 @@ template <class T> static T divFixup(T quotient, T denominator, T numerator) {
     return with(0);
   if (E::of(numerator) - E::of(denominator) < E::lost)
     return with(0);
-  if (E::of(denominator) == E::top)
+  // Of numbers, only a quotient that overflowed in the steps before is none.
+  if (std::isnan(quotient))
     return with(inf);
   return with(std::fabs(quotient));
 }
