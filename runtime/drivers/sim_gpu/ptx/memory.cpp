@@ -52,9 +52,27 @@ bool localAddress(Warp &w, const Inst &i, uint32_t lane, uint64_t offset,
   return true;
 }
 
+/// The elements that lie in a buffer are read, the others are garbage.
+bool edgeOf(Warp &w, const Inst &i, uint32_t lane, uint64_t address,
+            uint32_t bytes, uint8_t **host) {
+  const Range *r = i.results > 1 ? w.group->find(address, i.bytes, false)
+                                 : nullptr;
+  if (!r || bytes > sizeof w.edges[0].bytes)
+    return false;
+  Edge &e = w.edges[lane];
+  e.valid = static_cast<uint32_t>(r->address + r->bytes - address);
+  e.valid -= e.valid % i.bytes;
+  std::memset(e.bytes, 0xcb, sizeof e.bytes);
+  std::memcpy(e.bytes, reinterpret_cast<const void *>(address), e.valid);
+  *host = e.bytes;
+  return true;
+}
+
 bool globalAddress(Warp &w, const Inst &i, uint32_t lane, uint64_t address,
                    uint32_t bytes, bool write, uint8_t **host) {
   if (!w.group->find(address, bytes, write)) {
+    if (!write && edgeOf(w, i, lane, address, bytes, host))
+      return true;
     w.fault(i, lane, w.group->describe(address, bytes, write));
     return false;
   }
@@ -131,12 +149,9 @@ std::string Group::describe(uint64_t address, uint64_t bytes,
          " bytes";
 }
 
-bool ptx::addressesOf(Warp &w, const Inst &i, uint32_t mask, unsigned source,
-                      uint32_t bytes, bool write, uint64_t *address,
-                      uint8_t **host) {
-  if (w.group->sanitizer &&
-      !w.group->sanitizer->clean(w, i, mask, i.s[source], "an address"))
-    return false;
+/// Every lane's address; those of other lanes than the mask's are one of its.
+static void computeAddresses(const Warp &w, const Inst &i, uint32_t mask,
+                             unsigned source, uint64_t *address) {
   auto offset = static_cast<uint64_t>(i.offset);
   if (i.sourceBytes == 8) {
     auto *a = w.source<uint64_t>(i, source);
@@ -147,18 +162,31 @@ bool ptx::addressesOf(Warp &w, const Inst &i, uint32_t mask, unsigned source,
     for (uint32_t l = 0; l < kLanes; ++l)
       address[l] = static_cast<uint32_t>(a[l] + offset);
   }
-  uint64_t low = UINT64_MAX, high = 0, bits = 0;
-  lanes(mask, [&](uint32_t l) {
-    low = std::min(low, address[l]);
-    high = std::max(high, address[l]);
+  if (mask != ~0u) {
+    uint64_t one = address[__builtin_ctz(mask)];
+    for (uint32_t l = 0; l < kLanes; ++l)
+      address[l] = mask >> l & 1 ? address[l] : one;
+  }
+}
+
+bool ptx::addressesOf(Warp &w, const Inst &i, uint32_t mask, unsigned source,
+                      uint32_t bytes, bool write, uint64_t *address,
+                      uint8_t **host) {
+  Group &g = *w.group;
+  if (g.sanitizer &&
+      !g.sanitizer->clean(w, i, mask, i.s[source], "an address"))
+    return false;
+  computeAddresses(w, i, mask, source, address);
+  uint64_t low = address[0], high = low, bits = 0;
+  for (uint32_t l = 0; l < kLanes; ++l) {
+    low = address[l] < low ? address[l] : low;
+    high = address[l] > high ? address[l] : high;
     bits |= address[l];
-  });
+  }
   if (bits & (bytes - 1)) {
-    uint32_t lane = 0;
-    lanes(mask, [&](uint32_t l) {
-      if (!(address[lane] & (bytes - 1)) || !(mask >> lane & 1))
-        lane = l;
-    });
+    auto lane = static_cast<uint32_t>(__builtin_ctz(mask));
+    while (!(address[lane] & (bytes - 1)))
+      ++lane; // one of the mask's, as the others' are copies
     w.fault(i, lane,
             std::string(write ? "writes " : "reads ") + decimal(bytes) +
                 " bytes at address " + decimal(address[lane]) +
@@ -166,10 +194,19 @@ bool ptx::addressesOf(Warp &w, const Inst &i, uint32_t mask, unsigned source,
     return false;
   }
   // All lanes in one buffer, most of the time.
-  if (i.space == Space::global && high - low < UINT32_MAX &&
-      w.group->find(low, high - low + bytes, write)) {
+  uint64_t spread = high - low, base = 0;
+  bool all = spread < UINT32_MAX;
+  if (i.space == Space::global)
+    all = all && g.find(low, spread + bytes, write);
+  else if (i.space == Space::shared) {
+    all = all && fits(low, spread + bytes, g.shared.size());
+    base = reinterpret_cast<uint64_t>(g.shared.data());
+  } else {
+    all = false;
+  }
+  if (all) {
     for (uint32_t l = 0; l < kLanes; ++l)
-      host[l] = reinterpret_cast<uint8_t *>(address[l]);
+      host[l] = reinterpret_cast<uint8_t *>(base + address[l]);
     return true;
   }
   auto resolve = i.space == Space::global   ? globalAddress
@@ -193,6 +230,14 @@ void ptx::countShared(Warp &w, uint32_t mask, const uint64_t *offset,
       uint64_t(__builtin_popcount(mask)) * bytes;
   uint32_t words = bytes < 4 ? 1 : bytes / 4, together = kLanes / words;
   for (uint32_t first = 0; first < kLanes; first += together) {
+    // Within 32 words one after the other no two share a bank.
+    uint64_t low = offset[first] / 4, high = low;
+    for (uint32_t l = first; l < first + together; ++l) {
+      low = std::min(low, offset[l] / 4);
+      high = std::max(high, offset[l] / 4);
+    }
+    if (high + words - low <= kLanes)
+      continue;
     uint64_t seen[kLanes][4]; // words of a bank
     uint32_t count[kLanes] = {}, most = 0;
     for (uint32_t l = first; l < first + together; ++l) {
@@ -224,11 +269,16 @@ template <typename T> static T bitsAt(const uint8_t *p) {
 
 template <typename M, typename D>
 static void gather(D *d, uint8_t *const *host, uint32_t mask, uint32_t at) {
-  lanes(mask, [&](uint32_t l) {
+  auto one = [=](uint32_t l) {
     M v;
     std::memcpy(&v, host[l] + at, sizeof v);
     d[l] = static_cast<D>(v);
-  });
+  };
+  if (mask == ~0u)
+    for (uint32_t l = 0; l < kLanes; ++l)
+      one(l);
+  else
+    lanes(mask, one);
 }
 template <typename M>
 static void gatherTo(Warp &w, const Inst &i, unsigned n, uint8_t *const *host,

@@ -29,6 +29,14 @@ struct AsyncCopy {
   uint32_t group; // of the thread; counted from 0
 };
 
+/// What a vector load finds that begins in a buffer and ends behind it: LLVM
+/// makes one load of four elements from three of an aligned pointer, since it
+/// cannot fault, and uses three.
+struct Edge {
+  uint8_t bytes[32];
+  uint32_t valid;
+};
+
 struct Warp {
   uint8_t *rows = nullptr; // this warp's registers
   const uint8_t *immediates = nullptr;
@@ -47,6 +55,7 @@ struct Warp {
   uint32_t barrierCount = 0; // threads that it waits for; 0: all
   const Inst *barrierInst = nullptr;
 
+  Edge edges[kLanes]; // of the load that runs
   std::vector<AsyncCopy> copies;
   uint32_t copyGroups[kLanes]; // that each lane has committed
 
