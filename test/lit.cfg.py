@@ -33,6 +33,11 @@ for tool in ["ist-opt", "ist-kernel", "istc", "ist-run", "ist-info", "ist-bench"
     if os.path.exists(os.path.join(config.build_dir, "bin", tool)):
         config.available_features.add(tool)
 
+# GPUs' code runs on simulated devices.
+if os.path.exists(os.path.join(config.build_dir, "lib", "libisthmus-driver-sim-gpu.so")):
+    config.available_features.add("sim-gpu")
+    config.environment["ISTHMUS_PLUGIN_PATH"] = os.path.join(config.build_dir, "lib")
+
 # Models that come in Python packages.
 if subprocess.run([config.python, "-c", "import magika"], capture_output=True).returncode == 0:
     config.available_features.add("magika")

@@ -273,7 +273,7 @@ bool Compilation::compileVariant(const Target &target, const TargetInfo &info,
   graph::hoistInvariants(m);
   if (failed(graph::hoistInit(m)))
     return false;
-  if (options.fuse && failed(graph::fuseElementwise(m, info)))
+  if (options.fuse && failed(graph::fuseElementwise(m)))
     return false;
   if (options.fuse)
     graph::splitReductions(m, info);

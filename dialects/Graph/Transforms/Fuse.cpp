@@ -144,65 +144,9 @@ static void readThroughUnitReshapes(func::FuncOp func) {
   }
 }
 
-/// The operation whose only work is to widen its input's elements, or null.
-static linalg::GenericOp asWidening(Value v) {
-  auto op = v.getDefiningOp<linalg::GenericOp>();
-  if (!op || op.getNumDpsInputs() != 1 || op->getNumResults() != 1 ||
-      op.getNumReductionLoops() ||
-      !op.getIndexingMapsArray().back().isIdentity())
-    return nullptr;
-  Block &block = op->getRegion(0).front();
-  Operation *widen = block.getTerminator()->getOperand(0).getDefiningOp();
-  bool good =
-      isa_and_nonnull<arith::ExtFOp, arith::ExtSIOp, arith::ExtUIOp>(widen) &&
-      widen->getOperand(0) == block.getArgument(0) &&
-      !widen->getOperand(0).getType().isInteger(1);
-  return good ? op : nullptr;
-}
-
-/// Products read their operands as they are, and widen them on the way: less
-/// memory, and what a matrix unit wants.
-static void readBeforeWidening(func::FuncOp func) {
-  SmallVector<linalg::GenericOp> products;
-  func.walk([&](linalg::GenericOp op) {
-    if (graph::isContraction(op))
-      products.push_back(op);
-  });
-  for (linalg::GenericOp op : products)
-    for (unsigned i = 0; i < op.getNumDpsInputs(); ++i) {
-      OpOperand *use = op.getDpsInputOperand(i);
-      linalg::GenericOp widening = asWidening(use->get());
-      if (!widening)
-        continue;
-      SmallVector<AffineMap> maps = op.getIndexingMapsArray();
-      maps[i] = widening.getIndexingMapsArray()[0].compose(maps[i]);
-      // Every loop's extent must still be seen in some operand.
-      if (!inversePermutation(concatAffineMaps(maps, op.getContext())))
-        continue;
-      BlockArgument arg = op.getRegion().front().getArgument(i);
-      Value from = widening.getDpsInputs()[0];
-      OpBuilder b(op.getContext());
-      b.setInsertionPointToStart(arg.getOwner());
-      arg.setType(getElementTypeOrSelf(from.getType()));
-      Operation *widen = widening.getRegion()
-                             .front()
-                             .getTerminator()
-                             ->getOperand(0)
-                             .getDefiningOp();
-      IRMapping map;
-      map.map(widen->getOperand(0), arg);
-      Operation *clone = b.clone(*widen, map);
-      arg.replaceAllUsesExcept(clone->getResult(0), clone);
-      op.setIndexingMapsAttr(b.getAffineMapArrayAttr(maps));
-      use->set(from);
-    }
-}
-
-LogicalResult graph::fuseElementwise(ModuleOp module, const TargetInfo &info) {
+LogicalResult graph::fuseElementwise(ModuleOp module) {
   for (auto func : module.getOps<func::FuncOp>()) {
     readThroughUnitReshapes(func);
-    if (info.form == kernel::Form::lanes)
-      readBeforeWidening(func);
     RewritePatternSet patterns(module.getContext());
     linalg::populateElementwiseOpsFusionPatterns(patterns, shouldFuse);
     GreedyRewriteConfig config;

@@ -15,10 +15,8 @@
 namespace isthmus::graph {
 
 /// Joins chains of elementwise operations, and elementwise producers with the
-/// reductions that read them, into single linalg.generic ops. Where lanes run
-/// them, products read what their operands were widened from.
-mlir::LogicalResult fuseElementwise(mlir::ModuleOp module,
-                                    const TargetInfo &info);
+/// reductions that read them, into single linalg.generic ops.
+mlir::LogicalResult fuseElementwise(mlir::ModuleOp module);
 
 /// Whether the plans for contractions or convolutions may take `op`.
 bool isContraction(mlir::Operation *op);

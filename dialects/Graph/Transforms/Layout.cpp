@@ -7,6 +7,7 @@
 #include "dialects/Graph/Transforms/Layout.h"
 
 #include "dialects/Graph/Graph.h"
+#include "dialects/Graph/Transforms/Fuse.h"
 #include "dialects/Kernel/Transforms/Plans.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -278,17 +279,66 @@ static void padConvolution(graph::ConvOp op) {
   op.setPads(SmallVector<int64_t>(2 * rank, 0));
 }
 
+/// The operation whose only work is to widen its input's elements, or null.
+static linalg::GenericOp asWidening(Value v) {
+  auto op = v.getDefiningOp<linalg::GenericOp>();
+  if (!op || op.getNumDpsInputs() != 1 || op->getNumResults() != 1 ||
+      op.getNumReductionLoops() ||
+      !op.getIndexingMapsArray().back().isIdentity())
+    return nullptr;
+  Block &block = op->getRegion(0).front();
+  Operation *widen = block.getTerminator()->getOperand(0).getDefiningOp();
+  bool good =
+      isa_and_nonnull<arith::ExtFOp, arith::ExtSIOp, arith::ExtUIOp>(widen) &&
+      widen->getOperand(0) == block.getArgument(0) &&
+      !widen->getOperand(0).getType().isInteger(1);
+  return good ? op : nullptr;
+}
+
+/// Products read their operands as they are, and widen them on the way: less
+/// memory, and what a matrix unit wants.
+static void readBeforeWidening(linalg::GenericOp op) {
+  for (unsigned i = 0; i < op.getNumDpsInputs(); ++i) {
+    OpOperand *use = op.getDpsInputOperand(i);
+    linalg::GenericOp widening = asWidening(use->get());
+    if (!widening)
+      continue;
+    SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+    maps[i] = widening.getIndexingMapsArray()[0].compose(maps[i]);
+    // Every loop's extent must still be seen in some operand.
+    if (!inversePermutation(concatAffineMaps(maps, op.getContext())))
+      continue;
+    BlockArgument arg = op.getRegion().front().getArgument(i);
+    Value from = widening.getDpsInputs()[0];
+    OpBuilder b(op.getContext());
+    b.setInsertionPointToStart(arg.getOwner());
+    arg.setType(getElementTypeOrSelf(from.getType()));
+    Operation *widen = widening.getRegion()
+                           .front()
+                           .getTerminator()
+                           ->getOperand(0)
+                           .getDefiningOp();
+    IRMapping map;
+    map.map(widen->getOperand(0), arg);
+    Operation *clone = b.clone(*widen, map);
+    arg.replaceAllUsesExcept(clone->getResult(0), clone);
+    op.setIndexingMapsAttr(b.getAffineMapArrayAttr(maps));
+    use->set(from);
+  }
+}
+
 LogicalResult graph::chooseLayouts(ModuleOp module, const TargetInfo &info) {
-  // Panels and padding are for loops over vectors.
-  if (info.form == kernel::Form::lanes)
-    return success();
   SmallVector<Operation *> ops;
   module.walk([&](Operation *op) {
     if (isa<linalg::GenericOp, graph::ConvOp>(op))
       ops.push_back(op);
   });
+  // Panels and padding are for loops over vectors.
   for (Operation *op : ops)
-    if (auto conv = dyn_cast<graph::ConvOp>(op))
+    if (info.form == kernel::Form::lanes) {
+      if (graph::isContraction(op) && isa<linalg::GenericOp>(op))
+        readBeforeWidening(cast<linalg::GenericOp>(op));
+    } else if (auto conv = dyn_cast<graph::ConvOp>(op))
       padConvolution(conv);
     else
       packContraction(cast<linalg::GenericOp>(op), info);

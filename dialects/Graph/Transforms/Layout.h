@@ -16,7 +16,8 @@ namespace isthmus::graph {
 /// Makes operands lie as the contraction and convolution plans read them:
 /// weights of matrix products in panels, padding of convolutions explicit, a
 /// right operand with n innermost. Only weights, and copies that the plans
-/// need, are moved: the model's inputs and outputs keep their layout.
+/// need, are moved: the model's inputs and outputs keep their layout. Where
+/// lanes run them, products read what their operands were widened from.
 mlir::LogicalResult chooseLayouts(mlir::ModuleOp module,
                                   const TargetInfo &info);
 

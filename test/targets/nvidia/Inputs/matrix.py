@@ -1,0 +1,123 @@
+"""Matrix products and convolutions of every type that a matrix unit has, with
+sizes that tiles do not divide, against numpy; each must take the plan `matrix`."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import ml_dtypes
+import numpy as np
+import onnx
+from onnx import TensorProto as T
+from onnx import helper, numpy_helper
+
+TYPES = {T.FLOAT16: np.float16, T.BFLOAT16: ml_dtypes.bfloat16, T.FLOAT: np.float32, T.INT8: np.int8, T.UINT8: np.uint8, T.INT32: np.int32}
+# Of the largest result: a rounding to the result's type, or to the operands'.
+TOLERANCE = {T.FLOAT16: 1e-3, T.BFLOAT16: 8e-3, T.FLOAT: 2e-3, T.INT32: 0}
+rng = np.random.default_rng(0)
+
+
+def random(kind, shape):
+    if kind in (T.INT8, T.UINT8):
+        return rng.integers(*((-128, 128) if kind == T.INT8 else (0, 256)), shape).astype(TYPES[kind])
+    return rng.standard_normal(shape).astype(TYPES[kind])
+
+
+class Case:
+    """One model: operands by name, those of `weights` in the model itself."""
+
+    def __init__(self, name, nodes, operands, kind, want, weights=(), symbols=None, options=()):
+        self.name, self.nodes, self.operands, self.kind = name, nodes, operands, kind
+        self.want, self.weights, self.symbols, self.options = want, weights, symbols or {}, options
+
+    def run(self, work):
+        def info(name, kind, shape):
+            return helper.make_tensor_value_info(name, kind, self.symbols.get(name, shape))
+
+        def at(name):
+            return os.path.join(work, name)
+
+        inputs = [n for n in self.operands if n not in self.weights]
+        graph = helper.make_graph(
+            self.nodes, "product", [info(n, self.operands[n][0], self.operands[n][1].shape) for n in inputs],
+            [info("y", self.kind, self.want.shape)],
+            [numpy_helper.from_array(self.operands[n][1], n) for n in self.weights])
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), at("m.onnx"))
+        made = subprocess.run([shutil.which("istc"), at("m.onnx"), "-o", at("m.ist"), "--target=nvidia:sm_80", "--remarks", *self.options],
+                              capture_output=True, text=True)
+        if made.returncode:
+            return made.stderr
+        if "matrix: taken: matrix " not in made.stderr:
+            return "no matrix unit\n" + made.stderr
+        command = [shutil.which("ist-run"), at("m.ist"), "--device=sim:sm_80", "--output=@" + at("y.npy")]
+        for n in inputs:
+            v = self.operands[n][1]
+            np.save(at(n + ".npy"), v.view(np.uint16) if v.dtype == ml_dtypes.bfloat16 else v)
+            command.append(f"--input={n}=@{at(n)}.npy")
+        ran = subprocess.run(command, capture_output=True, text=True)
+        if ran.returncode:
+            return ran.stderr
+        got = np.load(at("y.npy"))
+        if self.kind == T.BFLOAT16:
+            got = got.view(ml_dtypes.bfloat16)
+        error = np.abs(got.astype(np.float64) - self.want)
+        limit = TOLERANCE[self.kind] * np.abs(self.want).max()
+        return "" if (error <= limit).all() else f"off by {error.max()} at {np.argwhere(~(error <= limit))[0]}, {limit} allowed"
+
+
+def matmul(kind, m, n, k, batch=(), other=None, dynamic=False, weight=False, options=()):
+    integer = kind in (T.INT8, T.UINT8)
+    a, b = random(kind, (*batch, m, k)), random(other or kind, (k, n) if weight else (*batch, k, n))
+    wide = np.int64 if integer else np.float32
+    symbols = {"a": ["m", "k"], "b": ["k", "n"], "y": ["m", "n"]} if dynamic else None
+    return Case(f"{np.dtype(TYPES[kind])} {m}x{n}x{k} {batch}{' dynamic' * dynamic}{' weight' * weight}",
+                [helper.make_node("MatMulInteger" if integer else "MatMul", ["a", "b"], ["y"])],
+                {"a": (kind, a), "b": (other or kind, b)}, T.INT32 if integer else kind,
+                a.astype(wide) @ b.astype(wide), ["b"] * weight, symbols, options)
+
+
+def gemm(kind, m, n, k, turn_a, turn_b):
+    a, b, c = random(kind, (k, m) if turn_a else (m, k)), random(kind, (n, k) if turn_b else (k, n)), random(kind, (n,))
+    x, w = a.astype(np.float32), b.astype(np.float32)
+    want = np.maximum((x.T if turn_a else x) @ (w.T if turn_b else w) + c.astype(np.float32), 0)
+    return Case(f"gemm {np.dtype(TYPES[kind])} {m}x{n}x{k} {turn_a}{turn_b}",
+                [helper.make_node("Gemm", ["a", "b", "c"], ["s"], transA=turn_a, transB=turn_b), helper.make_node("Relu", ["s"], ["y"])],
+                {"a": (kind, a), "b": (kind, b), "c": (kind, c)}, kind, want)
+
+
+def convolution(kind, images, channels, size, results, window, stride, pad, group=1):
+    x, w = random(kind, (images, channels, size, size)), random(kind, (results, channels // group, window, window))
+    bias = random(kind, (results,))
+    padded = np.pad(x.astype(np.float32), ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (window, window), (2, 3))[:, :, ::stride, ::stride]
+    parts = [np.einsum("nchwij,ocij->nohw", windows[:, g * channels // group:(g + 1) * channels // group],
+                       w.astype(np.float32)[g * results // group:(g + 1) * results // group]) for g in range(group)]
+    want = np.concatenate(parts, 1) + bias.astype(np.float32)[:, None, None]
+    return Case(f"conv {np.dtype(TYPES[kind])} {x.shape} {w.shape} / {stride}",
+                [helper.make_node("Conv", ["x", "w", "b"], ["y"], strides=[stride] * 2, pads=[pad] * 4, group=group)],
+                {"x": (kind, x), "w": (kind, w), "b": (kind, bias)}, kind, want, ["w", "b"])
+
+
+def main():
+    cases = [
+        matmul(T.FLOAT16, 64, 64, 64), matmul(T.FLOAT16, 70, 100, 130), matmul(T.BFLOAT16, 33, 77, 45), matmul(T.FLOAT16, 33, 35, 37, (2, 2)),
+        matmul(T.FLOAT16, 50, 60, 70, dynamic=True), matmul(T.FLOAT16, 48, 64, 32, dynamic=True), matmul(T.FLOAT16, 130, 140, 64, weight=True),
+        matmul(T.INT8, 33, 17, 65), matmul(T.INT8, 130, 70, 200, weight=True), matmul(T.UINT8, 20, 30, 100),
+        matmul(T.UINT8, 64, 48, 96, other=T.INT8), matmul(T.INT8, 64, 48, 96, other=T.UINT8), matmul(T.FLOAT, 40, 50, 60, options=["--tf32"]),
+        gemm(T.FLOAT16, 40, 56, 72, 0, 1), gemm(T.FLOAT16, 40, 56, 72, 1, 0), gemm(T.BFLOAT16, 17, 33, 65, 1, 1),
+        convolution(T.FLOAT16, 1, 16, 10, 24, 3, 1, 1), convolution(T.FLOAT16, 2, 16, 8, 16, 1, 1, 0),
+        convolution(T.BFLOAT16, 1, 16, 12, 40, 5, 2, 2), convolution(T.FLOAT16, 1, 32, 7, 32, 3, 1, 1, group=2),
+    ]
+    bad = 0
+    with tempfile.TemporaryDirectory() as work:
+        for case in cases:
+            said = case.run(work)
+            print(f"{'FAILED' if said else 'ok'}: {case.name}{': ' + said if said else ''}")
+            bad += bool(said)
+    return bad != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
