@@ -93,7 +93,9 @@ enum {
   /* Commands have run when the function that takes them returns. */
   IST_DEVICE_SYNCHRONOUS = 1u << 0,
   /* Kernels and copies may use any address of this process. */
-  IST_DEVICE_SHARES_MEMORY = 1u << 1
+  IST_DEVICE_SHARES_MEMORY = 1u << 1,
+  /* It reads ist_driver_submit.commands, and tells of them when work fails. */
+  IST_DEVICE_TELLS_COMMANDS = 1u << 2
 };
 
 typedef struct ist_description {
@@ -247,7 +249,7 @@ typedef struct ist_driver_submit {
   /* How many commands the queue had been given by now, as whoever gives them
      counts; rises. Of work that fails the driver can then say which may have
      been: those behind the last submit that is known to have ended. 0: not
-     told. */
+     told, as to all devices but IST_DEVICE_TELLS_COMMANDS. */
   uint64_t commands;
 } ist_driver_submit;
 

@@ -189,6 +189,18 @@ IST_API ist_status ist_device_alloc(ist_device *device, ist_memory memory,
                                     ist_error *error);
 IST_API void ist_device_free(ist_device *device, void *memory); /* or NULL */
 
+/* The vendor's own context behind the device, and its kind ("cuda.context"):
+   for libraries that work in it too. It stays the device's. UNAVAILABLE: the
+   driver or the vendor has no such thing. */
+IST_API ist_status ist_device_native(ist_device *device, const char **kind,
+                                     void **handle, ist_error *error);
+
+/* Copies `bytes` to `to` on `device` from `from` on `other`, and waits for it:
+   directly where the vendor can, else through host memory. */
+IST_API ist_status ist_device_copy_from(ist_device *device, void *to,
+                                        ist_device *other, const void *from,
+                                        uint64_t bytes, ist_error *error);
+
 /* Copies and waits for it. The ranges must not overlap. */
 IST_API ist_status ist_device_copy(ist_device *device, void *to,
                                    ist_memory to_memory, const void *from,
@@ -473,6 +485,12 @@ IST_API ist_status ist_session_create(ist_program *program,
    outputs that the runtime allocated. */
 IST_API void ist_session_destroy(ist_session *session);
 
+/* The vendor's own queue behind the session, and its kind ("cuda.stream"): work
+   that is given to it comes in the order of the session's calls. It stays the
+   session's. UNAVAILABLE: the driver has no such thing. */
+IST_API ist_status ist_session_native(ist_session *session, const char **kind,
+                                      void **handle, ist_error *error);
+
 /* Calls `function` and waits for its results.
 
    `inputs`, in signature order: data, capacity, dtype, rank, dims and memory
@@ -584,8 +602,16 @@ typedef struct ist_call_points {
    Errors in the arguments are returned, and signal nothing; so is
    RESOURCE_EXHAUSTED when 4096 calls of the session are under way. All later
    ones fail the signals. A function whose `host_waits` is not 0 is run by a thread of the
-   runtime's; on a caller's own queue it is waited for, or UNAVAILABLE while
-   that queue is being captured. */
+   runtime's; on a caller's own queue it is waited for.
+
+   On a caller's own queue a call takes no points and submits nothing: the
+   queue's order is all. So the caller may be capturing it (cuStreamBeginCapture):
+   then nothing is waited for or allocated, and what would need that is
+   UNAVAILABLE, with the reason: a function with `host_waits`, ist_call, sizes
+   that were not prepared, outputs without memory, profiling. After such a
+   failure the capture holds a part of the call: end it and drop it. What was
+   captured uses the session's memory whenever it is launched: launch it in order
+   with the session's other calls, and not after the session has ended. */
 IST_API ist_status ist_call_async(ist_session *session, const char *function,
                                   const ist_tensor *inputs, size_t input_count,
                                   ist_tensor *outputs, size_t output_count,

@@ -96,13 +96,14 @@ void Account::close() {
 }
 
 ist_status Account::alloc(ist_memory_kind kind, uint64_t bytes,
-                          ist_driver_memory *out, ist_error *error) {
+                          ist_driver_memory *out, ist_error *error,
+                          ist_driver_queue *queue) {
   Ledger &ledger = device->ledger;
   ist_status s = IST_RESOURCE_EXHAUSTED;
   uint64_t before = ledger.used();
   bool allowed = ledger.take(this, bytes);
   if (allowed) {
-    s = device->driverAlloc(kind, bytes, out, error);
+    s = device->driverAlloc(kind, bytes, queue, out, error);
     if (!s) {
       ledger.adjust(this, bytes, out->bytes);
       return IST_OK;
@@ -127,9 +128,9 @@ ist_status Account::alloc(ist_memory_kind kind, uint64_t bytes,
               ull(ledger.limit), users);
 }
 
-void Account::free(ist_driver_memory *memory) {
+void Account::free(ist_driver_memory *memory, ist_driver_queue *queue) {
   if (!memory->bytes)
     return;
   device->ledger.adjust(this, memory->bytes, 0);
-  device->driverFree(memory);
+  device->driverFree(memory, queue);
 }

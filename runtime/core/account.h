@@ -24,10 +24,12 @@ public:
   /// "`what` of `owner`", as in "the weights of mnist"; both must outlive it.
   void open(ist_device *device, const char *what, const char *owner);
   void close();
+  /// In `queue`'s order where the driver has pools, unless it is null.
   ist_status alloc(ist_memory_kind kind, uint64_t bytes, ist_driver_memory *out,
-                   ist_error *error);
-  /// Memory without bytes is ignored.
-  void free(ist_driver_memory *memory);
+                   ist_error *error, ist_driver_queue *queue = nullptr);
+  /// Memory without bytes is ignored. `queue`: as when it was allocated, or
+  /// null when nothing uses it any more.
+  void free(ist_driver_memory *memory, ist_driver_queue *queue = nullptr);
   uint64_t bytes() const { return __atomic_load_n(&held, __ATOMIC_RELAXED); }
   /// The most it ever held.
   uint64_t high() const { return __atomic_load_n(&most, __ATOMIC_RELAXED); }

@@ -49,6 +49,8 @@ void finish(Flight *f, ist_status status, const char *message) {
 
 /// The device says how an issued flight ended.
 void finishIssued(Flight *f, ist_status status, ist_error *error) {
+  if (status)
+    f->session->nameInFlight(*f, status, error);
   for (const ist_point &p : f->waits)
     if (const ist_semaphore::Failed *cause = failure(p))
       status = fail(error, cause->status, "a wait failed: %s",

@@ -96,6 +96,9 @@ ist_status ist_session::call(const char *name, const ist_tensor *inputs,
   __atomic_store_n(&cancelled, false, __ATOMIC_RELAXED);
   if (ist_status s = ready(error))
     return s;
+  if (ist_status s = refuseCapture(
+          "ist_call waits for its results (ist_call_async does not)", error))
+    return s;
   uint64_t deadline = timeoutNs ? deadlineFrom(nowNs()) : UINT64_MAX;
   if (late)
     if (ist_status s = settle(deadline, error))
@@ -130,6 +133,9 @@ ist_status ist_session::prepare(const char *name, const ist_tensor *inputs,
   if (ist_status s = own(error))
     return s;
   if (ist_status s = ready(error))
+    return s;
+  if (ist_status s =
+          refuseCapture("ist_session_prepare allocates and waits", error))
     return s;
   if (ist_status s = settle(UINT64_MAX, error))
     return s;

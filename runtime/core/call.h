@@ -93,6 +93,8 @@ private:
   ist_status checkErrorWords();
   ist_status interrupted();
   ist_status late();
+  /// A wait ended with `status`: says what was in flight.
+  ist_status waited(ist_status status);
 
   uint32_t inputs() const { return count(f.inputs()); }
   uint32_t outputs() const { return count(f.outputs()); }
@@ -133,6 +135,10 @@ private:
   Loop loops[kMaxNesting];
   uint32_t depth = 0;
 };
+
+/// Adds to `error` what may have failed with `status` on the device.
+ist_status nameInFlight(const InFlight &inFlight, ist_program &program,
+                        uint32_t function, ist_status status, ist_error *error);
 
 inline unsigned long long ull(uint64_t v) { return v; }
 

@@ -67,8 +67,10 @@ ist_status Call::launch(const fb::Instr &i) {
   d.range_count = frame.ranges.size();
   const char *nodes = program.launchNodes(frame.function, i.a());
   if (recording)
-    return recording->launch(d, name, nodes, frame) ? IST_OK : tooLong();
+    return recording->launch(d, i.a(), name, nodes, frame) ? IST_OK : tooLong();
   session.bump(session.counters.launches);
+  frame.inFlight.add(session.given);
+  frame.inFlight.addLaunch(i.a());
   if (session.profiling)
     return profiled(d, name, i.a());
   ist_status s = device.launch(session.queue, d, name, error, nodes);
@@ -77,13 +79,27 @@ ist_status Call::launch(const fb::Instr &i) {
 
 ist_status Call::profiled(const ist_launch &d, const char *name,
                           uint32_t index) {
+  // In the device's time where it tells that, else in the host's.
+  auto &stamps = session.stamps;
+  ist_status s = IST_OK;
+  for (ist_driver_timestamp *&t : stamps)
+    if (!s && device.timestamps && !t)
+      s = device.timestampCreate(&t, error);
   uint64_t begin = nowNs();
-  ist_status s = device.launch(session.queue, d, name, error);
+  if (!s && stamps[0])
+    s = device.timestampRecord(session.queue, stamps[0], error);
   if (!s)
-    s = session.wait(frame.deadline, error);
+    s = device.launch(session.queue, d, name, error);
+  if (!s && stamps[1])
+    s = device.timestampRecord(session.queue, stamps[1], error);
+  if (!s)
+    s = waited(session.wait(frame.deadline, error));
+  uint64_t ns = nowNs() - begin;
+  if (!s && stamps[1])
+    s = device.elapsed(stamps[0], stamps[1], &ns, error);
   auto &p = session.profile[session.profileBase(frame.function) + index];
   ++p.count;
-  p.nanoseconds += nowNs() - begin;
+  p.nanoseconds += ns;
   return s;
 }
 
@@ -127,6 +143,7 @@ ist_status Call::fill(const fb::Instr &i) {
   uint8_t value = static_cast<uint8_t>(r[i.a()] & 0xff);
   if (recording)
     return recording->fill(to.at, value, bytes) ? IST_OK : tooLong();
+  frame.inFlight.add(session.given);
   return device.fill(session.queue, to.at.address, value, bytes, error);
 }
 
@@ -149,11 +166,12 @@ ist_status Call::read(const fb::Instr &i) {
                 f.name()->c_str(), pc, ull(element), ull(from.bytes));
   if (ist_status s = interrupted())
     return s;
+  frame.inFlight.add(session.given);
   if (ist_status s = device.copy(session.queue, frame.words.address,
                                  from.at.address + offset, width, error))
     return s;
-  if (ist_status s = session.wait(frame.deadline, error))
-    return s == IST_DEADLINE_EXCEEDED ? late() : s;
+  if (ist_status s = waited(session.wait(frame.deadline, error)))
+    return s;
   if (ist_status s = checkErrorWords())
     return s;
   char what[96];

@@ -1,6 +1,7 @@
 //===- device.cpp - devices and the drivers behind them -------------------===//
 #include "device.h"
 #include "drivers.h"
+#include "observe.h"
 #include "trace.h"
 #include "transfer.h"
 
@@ -22,7 +23,8 @@ void *allocate(void *, size_t bytes) {
 void deallocate(void *, void *memory) { std::free(memory); }
 
 void *cacheGet(void *, const char *key, size_t *bytes) {
-  return readBlob(key, [](size_t n) { return allocate(nullptr, n); }, bytes);
+  return readBlob(
+      key, [](size_t n) { return allocate(nullptr, n); }, bytes);
 }
 void cachePut(void *, const char *key, const void *data, size_t bytes) {
   writeBlob(key, data, bytes);
@@ -58,26 +60,8 @@ bool isthmus::isSubset(const char *list, const char *of, char *missing,
   return true;
 }
 
-namespace {
-/// What this thread's call of a driver began with; only where it is observed.
-/// Small, so that it need not be allocated late, which the C library alone does
-/// not do.
-__attribute__((tls_model("initial-exec"))) thread_local struct {
-  uint64_t begin;
-  const void *queue;
-  const char *nodes; // of a launch
-} current;
-} // namespace
-
-// Begins each function below that calls the driver. `error` may be null where
-// the caller wants no message; drivers always get a record.
-#define IST_RECORD_ON(queue_, error)                                           \
-  ist_error local;                                                             \
-  if (!error)                                                                  \
-    error = &local;                                                            \
-  if (observed)                                                                \
-  current = {nowNs(), queue_, nullptr}
-#define IST_RECORD(error) IST_RECORD_ON(nullptr, error)
+__attribute__((
+    tls_model("initial-exec"))) thread_local CurrentCall isthmus::currentCall;
 
 ist_status ist_device::logged(int status, const char *format, ...) {
   auto s = static_cast<ist_status>(status);
@@ -106,9 +90,9 @@ ist_status ist_device::logged(int status, const char *format, ...) {
     std::snprintf(detail, sizeof detail, "%s.%s = %s", name, what,
                   ist_status_name(s));
     traceSpan(launch ? "launch" : "driver", title,
-              current.begin ? current.begin : nowNs(), current.queue, detail,
-              current.nodes);
-    current = {};
+              currentCall.begin ? currentCall.begin : nowNs(),
+              currentCall.queue, detail, currentCall.nodes);
+    currentCall = {};
   }
   return s;
 }
@@ -149,7 +133,7 @@ ist_status ist_device::open(const char *name, const ist_device_options &options,
   d->callers.open(d, "the caller's allocations", "");
   ist_native native = {sizeof native, options.native_kind, options.native};
   if (d->observed)
-    current = {nowNs(), nullptr, nullptr};
+    currentCall = {nowNs(), nullptr, nullptr};
   int s = d->logged(driver->open(&driverHost, found.index,
                                  options.native_kind ? &native : nullptr,
                                  &d->device, error),
@@ -161,12 +145,7 @@ ist_status ist_device::open(const char *name, const ist_device_options &options,
     d->release();
     return static_cast<ist_status>(s);
   }
-  d->recording = static_cast<const ist_recording_extension *>(
-      driver->extension(d->device, IST_EXTENSION_RECORDING));
-  // A trace shows each command, so the core replays them one by one.
-  if (d->recording &&
-      (d->traced || !IST_HAS(d->recording, ist_recording_extension, destroy)))
-    d->recording = nullptr;
+  d->findExtensions();
   *out = d;
   return IST_OK;
 }
@@ -194,19 +173,28 @@ const char *ist_device::fact(const char *key) const {
 }
 
 ist_status ist_device::driverAlloc(ist_memory_kind kind, uint64_t bytes,
+                                   ist_driver_queue *queue,
                                    ist_driver_memory *out, ist_error *error) {
   IST_RECORD(error);
+  if (queue && pool && kind == IST_MEMORY_KIND_DEVICE)
+    return logged(pool->alloc(queue, bytes, out, error),
+                  "pool.alloc(%llu bytes)", ull(bytes));
   return logged(
       driver->alloc(device, kind, bytes, out, error), "alloc(%s, %llu bytes)",
       kind == IST_MEMORY_KIND_DEVICE ? "device" : "host visible", ull(bytes));
 }
 
-void ist_device::driverFree(ist_driver_memory *memory) {
+void ist_device::driverFree(ist_driver_memory *memory,
+                            ist_driver_queue *queue) {
   if (!memory->bytes)
     return;
-  logged(0, "free(0x%llx, %llu bytes)", ull(memory->address),
-         ull(memory->bytes));
-  driver->free(device, memory);
+  ist_error ignored;
+  bool ordered = queue && pool && !memory->host &&
+                 pool->free(queue, memory, &ignored) == IST_OK;
+  logged(0, "%sfree(0x%llx, %llu bytes)", ordered ? "pool." : "",
+         ull(memory->address), ull(memory->bytes));
+  if (!ordered)
+    driver->free(device, memory);
   *memory = {};
 }
 
@@ -330,7 +318,7 @@ ist_status ist_device::launch(ist_driver_queue *queue, const ist_launch &launch,
                               const char *name, ist_error *error,
                               const char *nodes) {
   IST_RECORD_ON(queue, error);
-  current.nodes = nodes;
+  currentCall.nodes = nodes;
   ist_status s = logged(driver->launch(queue, &launch, error),
                         "launch(%.100s, grid %llu)", name, ull(launch.grid));
   return s || !checking ? s : waitFor(queue, "kernel ", name, error);
@@ -354,10 +342,12 @@ ist_status ist_device::waitFor(ist_driver_queue *queue, const char *what,
 
 ist_status ist_device::submit(ist_driver_queue *queue,
                               ist_driver_semaphore *semaphore, uint64_t value,
-                              ist_error *error) {
+                              ist_error *error, uint64_t commands) {
   IST_RECORD_ON(queue, error);
+  if (!(description.flags & IST_DEVICE_TELLS_COMMANDS))
+    commands = 0; // one that does not know the member refuses it
   ist_driver_point point = {semaphore, value};
-  ist_driver_submit submit = {sizeof submit, nullptr, 0, &point, 1, 0};
+  ist_driver_submit submit = {sizeof submit, nullptr, 0, &point, 1, commands};
   return logged(driver->submit(queue, &submit, error),
                 "submit(then signal %llu)", ull(value));
 }

@@ -42,9 +42,10 @@ struct ist_device {
   ist_status launch(ist_driver_queue *queue, const ist_launch &launch,
                     const char *name, ist_error *error,
                     const char *nodes = nullptr);
-  /// Then raises `semaphore` to `value`.
+  /// Then raises `semaphore` to `value`. The queue was given so many `commands`
+  /// by now; 0: nobody counts.
   ist_status submit(ist_driver_queue *queue, ist_driver_semaphore *semaphore,
-                    uint64_t value, ist_error *error);
+                    uint64_t value, ist_error *error, uint64_t commands = 0);
   /// What comes later begins after all of `points`.
   ist_status submitWaits(ist_driver_queue *queue,
                          const ist_driver_point *points, size_t count,
@@ -69,6 +70,24 @@ struct ist_device {
                              ist_error *error);
   void recordingDestroy(ist_driver_recording *recording);
 
+  // extensions.cpp
+  void findExtensions();
+  /// Whether the caller records what his queue is given.
+  ist_status capturing(ist_driver_queue *queue, bool *out, ist_error *error);
+  /// Copies from memory of another device. UNAVAILABLE: by the host only.
+  ist_status copyFrom(ist_device &from, ist_driver_queue *queue, uint64_t to,
+                      uint64_t address, uint64_t bytes, ist_error *error);
+  // Only with `timestamps`.
+  ist_status timestampCreate(ist_driver_timestamp **out, ist_error *error);
+  void timestampDestroy(ist_driver_timestamp *timestamp);
+  ist_status timestampRecord(ist_driver_queue *queue,
+                             ist_driver_timestamp *timestamp, ist_error *error);
+  ist_status elapsed(ist_driver_timestamp *begin, ist_driver_timestamp *end,
+                     uint64_t *nanoseconds, ist_error *error);
+  ist_status nativeDevice(ist_native *out, ist_error *error);
+  ist_status nativeQueue(ist_driver_queue *queue, ist_native *out,
+                         ist_error *error);
+
   const char *fact(const char *key) const;
   bool shares() const { return description.flags & IST_DEVICE_SHARES_MEMORY; }
   bool synchronous() const {
@@ -79,7 +98,13 @@ struct ist_device {
   bool checking = false;
   const ist_driver *driver = nullptr;
   ist_description description = {};
-  const ist_recording_extension *recording = nullptr; // or the driver has none
+  // Null where the driver has none.
+  const ist_recording_extension *recording = nullptr;
+  const ist_capture_extension *capture = nullptr;
+  const ist_native_extension *native = nullptr;
+  const ist_pool_extension *pool = nullptr;
+  const ist_peer_extension *peer = nullptr;
+  const ist_timestamp_extension *timestamps = nullptr;
   char name[64] = "";
   isthmus::Ledger ledger;
   isthmus::Store store;
@@ -94,12 +119,14 @@ struct ist_device {
 
 private:
   friend class isthmus::Account;
+  /// `queue` may be null; else memory comes and goes in its order, where there
+  /// is that.
   ist_status driverAlloc(ist_memory_kind kind, uint64_t bytes,
-                         ist_driver_memory *out, ist_error *error);
-  void driverFree(ist_driver_memory *memory);
-  __attribute__((format(printf, 3, 4))) ist_status logged(int status,
-                                                          const char *format,
-                                                          ...);
+                         ist_driver_queue *queue, ist_driver_memory *out,
+                         ist_error *error);
+  void driverFree(ist_driver_memory *memory, ist_driver_queue *queue = nullptr);
+  __attribute__((format(printf, 3, 4))) ist_status
+  logged(int status, const char *format, ...);
 
   ist_driver_device *device = nullptr;
   int references = 1;

@@ -1,6 +1,8 @@
 //===- finish.cpp - how calls begin and end -------------------------------===//
 #include "call.h"
 
+#include <cstdio>
+
 using namespace isthmus;
 
 ist_status Call::late() {
@@ -32,8 +34,9 @@ ist_status Call::begin(const ist_tensor *in, size_t inputCount, ist_tensor *out,
   if (facts.errorWords)
     std::memset(frame.errorWord(0), 0, 4ull * count(f.launches()));
   ist_session::Recorded *known = nullptr;
+  // A capture gets the commands themselves: recordings change with later calls.
   if (facts.recordable && !shape->unfit && !session.noRecordings &&
-      !session.profiling)
+      !session.profiling && !session.memory.frozen)
     known = session.recorded(*shape, frame.classes);
   if (known && !known->recording && ++known->sights >= 2) {
     if (ist_status s = record(*known))
@@ -98,9 +101,42 @@ ist_status Call::finishOutput(uint32_t i, ist_tensor *out) {
   return giveCopy(outer(k), o.value.at, bytes);
 }
 
+ist_status isthmus::nameInFlight(const InFlight &in, ist_program &program,
+                                 uint32_t function, ist_status status,
+                                 ist_error *error) {
+  if (!error || !in.last)
+    return status;
+  const fb::Function &f = *program.function(function);
+  char kernels[2][180] = {"", ""};
+  for (int k = 0; k < 2; ++k) {
+    if (in.launches[k] == kNoBlock || (k && in.launches[0] == in.launches[1]))
+      continue;
+    const fb::Launch &l = *f.launches()->Get(in.launches[k]);
+    char nodes[80];
+    program.nodesText(l, nodes, sizeof nodes);
+    std::snprintf(kernels[k], sizeof kernels[k], "%skernel '%.60s' (%s)",
+                  k ? " to " : ", ",
+                  program.program->kernels()->Get(l.kernel())->name()->c_str(),
+                  *nodes ? nodes : "an unnamed node");
+  }
+  return fail(error, status,
+              "%.480s; in flight: commands %llu to %llu of '%.60s'%s%s",
+              error->message, ull(in.first), ull(in.last), f.name()->c_str(),
+              kernels[0], kernels[1]);
+}
+
+ist_status Call::waited(ist_status s) {
+  if (!s)
+    frame.inFlight = {};
+  else if (s == IST_DEADLINE_EXCEEDED)
+    return late();
+  return s ? nameInFlight(frame.inFlight, program, frame.function, s, error)
+           : s;
+}
+
 ist_status Call::complete() {
-  if (ist_status s = session.wait(frame.deadline, error))
-    return s == IST_DEADLINE_EXCEEDED ? late() : s;
+  if (ist_status s = waited(session.wait(frame.deadline, error)))
+    return s;
   if (ist_status s = observe())
     return s;
   return publish();

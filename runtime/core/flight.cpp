@@ -64,7 +64,7 @@ ist_status ist_session::fly(Flight &f, const ist_driver_point *points,
   else if (!s)
     s = call.publish();
   if (!s && !f.blocking) {
-    s = device->submit(queue, timeline->semaphore, submitted + 1, error);
+    s = device->submit(queue, timeline->semaphore, submitted + 1, error, given);
     if (!s) {
       f.value = ++submitted;
       f.timeline = timeline;
@@ -79,6 +79,11 @@ ist_status ist_session::fly(Flight &f, const ist_driver_point *points,
   else if (f.blocking)
     giveFrame(frame);
   return s;
+}
+
+void ist_session::nameInFlight(const Flight &f, ist_status status,
+                               ist_error *error) {
+  isthmus::nameInFlight(f.frame->inFlight, *program, f.function, status, error);
 }
 
 ist_status ist_session::observe(Frame &frame, ist_error *error) {
@@ -98,6 +103,19 @@ void ist_session::recycle() {
   }
 }
 
+ist_status ist_session::refuseCapture(const char *what, ist_error *error) {
+  bool capturing = false;
+  if (!nativeKind || !queue)
+    return IST_OK;
+  if (ist_status s = device->capturing(queue, &capturing, error))
+    return s;
+  return capturing ? fail(error, IST_UNAVAILABLE,
+                          "%s, and the session's queue is being captured; end "
+                          "the capture before",
+                          what)
+                   : IST_OK;
+}
+
 /// Without points: the caller's queue orders what is on it. Nothing is
 /// submitted, waited for or, once prepared, allocated, so that the caller may
 /// be capturing.
@@ -113,10 +131,21 @@ ist_status ist_session::callOnQueue(uint32_t index, const ist_tensor *inputs,
   }
   if (ist_status s = ready(error))
     return s;
+  bool capturing = false;
+  if (ist_status s = device->capturing(queue, &capturing, error))
+    return s;
+  if (capturing && (profiling || device->checking))
+    return fail(error, IST_UNAVAILABLE,
+                "%s waits for every launch, and the session's queue is being "
+                "captured; turn it off",
+                profiling ? "profiling" : "ISTHMUS_CHECK=1");
+  memory.frozen = capturing;
   releaseOutputs(outputs, outputCount);
   Frame *frame;
-  if (ist_status s = takeFrame(&frame, error))
+  if (ist_status s = takeFrame(&frame, error)) {
+    memory.frozen = false;
     return s;
+  }
   frame->deadline = UINT64_MAX;
   bump(counters.calls);
   Call call(*this, index, *frame, error);
@@ -125,6 +154,9 @@ ist_status ist_session::callOnQueue(uint32_t index, const ist_tensor *inputs,
     s = call.publish();
   // The queue's order keeps what comes later from the frame's blocks.
   giveFrame(frame);
+  memory.frozen = false;
+  captured |= capturing;
+  loose |= !capturing;
   return s;
 }
 
@@ -142,6 +174,10 @@ ist_status ist_session::callAsync(const char *name, const ist_tensor *inputs,
       return fail(error, IST_INVALID_ARGUMENT,
                   "calls on the caller's own queue are ordered by it: an "
                   "asynchronous call there takes no points");
+    if (f.host_waits())
+      if (ist_status s = refuseCapture(
+              "the function reads values of the device on the host", error))
+        return s;
     if (f.host_waits())
       return call(name, inputs, inputCount, outputs, outputCount, error);
     return callOnQueue(index, inputs, inputCount, outputs, outputCount, error);

@@ -45,6 +45,25 @@ struct Operand {
   bool written;     // an input that is inout
 };
 
+/// What a call gave the device and has not waited for: commands, as its session
+/// counts them, and the first and the last launch among them.
+struct InFlight {
+  uint64_t first = 0, last = 0;
+  uint32_t launches[2] = {kNoBlock, kNoBlock}; // of the function
+
+  /// So many commands; `given` counts them all.
+  void add(uint64_t &given, uint64_t commands = 1) {
+    if (!first)
+      first = given + 1;
+    last = given += commands;
+  }
+  void addLaunch(uint32_t launch) {
+    if (launches[0] == kNoBlock)
+      launches[0] = launch;
+    launches[1] = launch;
+  }
+};
+
 /// Kept from call to call, so that calls allocate nothing.
 struct Frame {
   Array<int64_t> r;
@@ -64,6 +83,7 @@ struct Frame {
   ist_tensor *outputs = nullptr;
   uint64_t deadline = UINT64_MAX;
   uint64_t timeoutNs = 0; // that the deadline came from
+  InFlight inFlight;
   Frame *next = nullptr;
 
   uint32_t *errorWord(uint32_t launch) const {

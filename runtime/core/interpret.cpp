@@ -57,8 +57,10 @@ ist_status Call::tooLong() {
 }
 
 ist_status Call::giveCopy(Place to, Place from, uint64_t bytes) {
-  if (!recording)
+  if (!recording) {
+    frame.inFlight.add(session.given);
     return device.copy(session.queue, to.address, from.address, bytes, error);
+  }
   return recording->copy(to, from, bytes) ? IST_OK : tooLong();
 }
 

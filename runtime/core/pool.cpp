@@ -12,6 +12,12 @@ unsigned long long ull(uint64_t v) { return v; }
 ist_status SessionMemory::alloc(ist_memory_kind kind, uint64_t size,
                                 const char *what, ist_driver_memory *out,
                                 ist_error *error) {
+  if (frozen)
+    return fail(error, IST_UNAVAILABLE,
+                "%llu bytes for %s cannot be had while the queue is being "
+                "captured; call ist_session_prepare with such inputs before, "
+                "and bring memory for the outputs",
+                ull(size), what);
   if (limit && (size > limit || bytes > limit - size))
     return fail(error, IST_RESOURCE_EXHAUSTED,
                 "%llu bytes requested for %s, and the session has %llu of its "
@@ -38,7 +44,7 @@ ist_status SessionMemory::alloc(ist_memory_kind kind, uint64_t size,
     *out = {address, nullptr, this, size};
     if (device->shares())
       out->host = p;
-  } else if (ist_status s = account.alloc(kind, size, out, error)) {
+  } else if (ist_status s = account.alloc(kind, size, out, error, queue)) {
     return s;
   }
   // Read by any thread.
@@ -57,7 +63,7 @@ void SessionMemory::free(ist_driver_memory *m) {
                          m->bytes);
     *m = {};
   } else {
-    account.free(m);
+    account.free(m, queue);
   }
 }
 

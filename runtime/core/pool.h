@@ -17,7 +17,9 @@ struct SessionMemory {
   ist_device *device = nullptr;
   Account account;
   ist_allocator allocator = {};
-  uint64_t limit = 0; // 0: none
+  ist_driver_queue *queue = nullptr; // the session's, or null: it has none
+  bool frozen = false; // its queue is being captured: nothing is allocated
+  uint64_t limit = 0;  // 0: none
   uint64_t bytes = 0, high = 0;
 };
 

@@ -35,8 +35,9 @@ bool Recording::fill(Place to, uint8_t value, uint64_t bytes) {
   return size() < kMostCommands && commands.push(c) && use(to, Field::To, 0);
 }
 
-bool Recording::launch(const ist_launch &launch, const char *name,
-                       const char *nodes, const Frame &frame) {
+bool Recording::launch(const ist_launch &launch, uint32_t index,
+                       const char *name, const char *nodes,
+                       const Frame &frame) {
   Command c = {};
   c.kind = Kind::Launch;
   c.launch = launch;
@@ -54,7 +55,9 @@ bool Recording::launch(const ist_launch &launch, const char *name,
     if (!ranges.push(frame.ranges[i]) ||
         !use({frame.ranges[i].address, frame.rangeSlots[i]}, Field::Range, i))
       return false;
-  ++launches;
+  lastLaunch = index;
+  if (!launches++)
+    firstLaunch = lastLaunch;
   return true;
 }
 

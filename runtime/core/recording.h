@@ -23,11 +23,18 @@ public:
   [[nodiscard]] bool copy(Place to, Place from, uint64_t bytes);
   [[nodiscard]] bool fill(Place to, uint8_t value, uint64_t bytes);
   /// `launch` has the frame's arguments and ranges, whose slots the frame has.
-  [[nodiscard]] bool launch(const ist_launch &launch, const char *name,
-                            const char *nodes, const Frame &frame);
+  [[nodiscard]] bool launch(const ist_launch &launch, uint32_t index,
+                            const char *name, const char *nodes,
+                            const Frame &frame);
   /// Slots get addresses; afterwards only replay.
   [[nodiscard]] bool finish(uint32_t slots);
   uint32_t size() const { return static_cast<uint32_t>(commands.size()); }
+  void nameLaunches(InFlight &inFlight) const {
+    if (!launches)
+      return;
+    inFlight.addLaunch(firstLaunch);
+    inFlight.addLaunch(lastLaunch);
+  }
   void cut(uint32_t command, uint64_t bytes) {
     if (commands[command].bytes > bytes)
       commands[command].bytes = bytes;
@@ -78,6 +85,7 @@ public:
   Array<Set> sets;
   Array<int64_t> dims;
   uint32_t launches = 0;
+  uint32_t firstLaunch = 0, lastLaunch = 0; // of the function
 
 private:
   enum class Kind : uint8_t { Copy, Fill, Launch };

@@ -124,6 +124,8 @@ ist_status Call::replay(Recording &known) {
       return s;
   }
   patchAll(known);
+  frame.inFlight.add(session.given, known.size());
+  known.nameLaunches(frame.inFlight);
   if (ist_status s = known.replay(
           device, session.queue, [this] { return interrupted(); }, error))
     return s;

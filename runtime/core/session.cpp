@@ -19,11 +19,18 @@ ist_session::~ist_session() {
       async::drain(flights, true, UINT64_MAX);
     }
     recycle();
+    bool capturing = false;
+    if (loose && queue &&
+        (device->capturing(queue, &capturing, nullptr) || capturing))
+      loose = false; // it cannot be waited for
     if (timeline)
       settle(UINT64_MAX, nullptr);
     for (Shape *s : shapes)
       destroy(s);
+    for (ist_driver_timestamp *t : stamps)
+      device->timestampDestroy(t);
     // After a failure it waits for what runs.
+    memory.queue = nullptr;
     device->queueDestroy(queue);
     release(timeline);
     if (flies)
@@ -46,6 +53,8 @@ ist_session::~ist_session() {
     staging.trim();
     if (!callersArena)
       memory.free(&arena);
+    for (ist_driver_memory &m : capturedArenas)
+      memory.free(&m);
     for (Binding &b : bindings) {
       std::free(b.name);
       memory.free(&b.owned);
@@ -109,9 +118,12 @@ ist_status ist_session::create(ist_program *p,
 }
 
 ist_status ist_session::ready(ist_error *error) {
-  if (!queue)
+  if (!queue) {
     if (ist_status s = device->queueCreate(nativeKind, native, &queue, error))
       return s;
+    given = 0;
+    memory.queue = queue;
+  }
   if (timeline)
     return IST_OK;
   Timeline *t = make<Timeline>();
@@ -133,6 +145,7 @@ ist_status ist_session::takeFrame(Frame **out, ist_error *error) {
   if (frames) {
     *out = frames;
     frames = frames->next;
+    (*out)->inFlight = {};
     return IST_OK;
   }
   Frame *f = make<Frame>();
@@ -169,8 +182,8 @@ ist_status ist_session::wait(uint64_t deadline, ist_error *error) {
   bump(counters.hostWaits);
   if (device->synchronous())
     return IST_OK;
-  if (ist_status s =
-          device->submit(queue, timeline->semaphore, submitted + 1, error))
+  if (ist_status s = device->submit(queue, timeline->semaphore, submitted + 1,
+                                    error, given))
     return s;
   ++submitted;
   uint64_t timeout = UINT64_MAX;
@@ -182,12 +195,17 @@ ist_status ist_session::wait(uint64_t deadline, ist_error *error) {
           device->semaphoreWait(timeline->semaphore, submitted, timeout, error))
     return s;
   settled = submitted;
+  loose = false;
   return IST_OK;
 }
 
 ist_status ist_session::settle(uint64_t deadline, ist_error *error) {
+  if (memory.frozen && (settled < submitted || loose || late))
+    return fail(error, IST_UNAVAILABLE,
+                "calls before this one are to be waited for, and the queue is "
+                "being captured");
   // Of a value of its own: the last one may be that of a call that failed.
-  if (settled < submitted)
+  if (settled < submitted || loose)
     if (ist_status s = wait(deadline, error)) {
       if (s == IST_DEADLINE_EXCEEDED)
         return s;
@@ -209,7 +227,8 @@ void ist_session::recover() {
       return;
   // Else only the queue's end says that nothing runs any more.
   device->queueDestroy(queue);
-  queue = nullptr;
+  queue = memory.queue = nullptr;
+  loose = false;
   if (flies)
     async::failIssued(flights, ignored.code, ignored.message);
   release(timeline);
@@ -218,6 +237,8 @@ void ist_session::recover() {
 }
 
 void ist_session::trim() {
+  if (captured)
+    return;
   pool.trim();
   staging.trim();
 }
@@ -230,13 +251,26 @@ ist_status ist_session::growArena(uint64_t bytes, ist_error *error) {
                 "the caller's arena has %llu bytes; ist_program_memory_need "
                 "tells how many it needs",
                 ull(arena.bytes));
-  // What was given to the device still uses the old one.
-  if (ist_status s = settle(UINT64_MAX, error))
-    return s;
+  if (memory.frozen) // says why
+    return memory.alloc(IST_MEMORY_KIND_DEVICE, bytes, "transients", &arena,
+                        error);
+  bool recorded = false;
+  for (Shape *s : shapes)
+    for (Recorded &r : s->recorded)
+      recorded |= r.recording != nullptr;
+  // What was given to the device still uses the old one; of a pool it goes in
+  // the queue's order.
+  if (!device->pool || recorded || callersAllocator())
+    if (ist_status s = settle(UINT64_MAX, error))
+      return s;
   for (Shape *s : shapes)
     for (Recorded &r : s->recorded)
       drop(r);
-  memory.free(&arena);
+  if (!captured)
+    memory.free(&arena);
+  else if (arena.bytes && !capturedArenas.push(arena))
+    return outOfMemory(error, sizeof arena, "an arena");
+  arena = {};
   trim();
   return memory.alloc(IST_MEMORY_KIND_DEVICE, bytes, "transients", &arena,
                       error);
@@ -265,6 +299,10 @@ ist_status ist_session::shape(uint32_t function, const int64_t *symbols,
     if (!oldest || s->lastUse < oldest->lastUse)
       oldest = s;
   }
+  if (memory.frozen && oldest && shapes.size() >= mostShapes)
+    return fail(error, IST_UNAVAILABLE,
+                "too many sets of sizes are in use for another while the queue "
+                "is being captured; call ist_session_prepare before");
   Shape *s = make<Shape>();
   if (!s || !s->symbols.resize(n)) {
     destroy(s);

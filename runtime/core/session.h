@@ -28,6 +28,9 @@ struct ist_session {
   /// Gives a flight's commands, after `points`. It owns the session.
   ist_status fly(isthmus::Flight &flight, const ist_driver_point *points,
                  size_t count, ist_error *error);
+  /// A flight's commands failed with `status` on the device.
+  void nameInFlight(const isthmus::Flight &flight, ist_status status,
+                    ist_error *error);
   /// How a flight went whose commands have ended. Any thread.
   ist_status observe(isthmus::Frame &frame, ist_error *error);
   /// Before anything else with the session: no flight is to be run, and what
@@ -41,6 +44,8 @@ struct ist_session {
   ist_status callOnQueue(uint32_t function, const ist_tensor *inputs,
                          size_t inputCount, ist_tensor *outputs,
                          size_t outputCount, ist_error *error);
+  /// UNAVAILABLE while the caller captures his queue; `what` waits.
+  ist_status refuseCapture(const char *what, ist_error *error);
   uint64_t deadlineFrom(uint64_t now) const;
   /// A call failed with `status`.
   void abandon(isthmus::Frame *frame, ist_status status);
@@ -81,6 +86,7 @@ struct ist_session {
   ist_status settle(uint64_t deadline, ist_error *error);
   /// After a failure: nothing is left under way.
   void recover();
+  bool callersAllocator() const { return memory.allocator.allocate; }
   /// Memory that nobody uses goes back. Nothing is under way then.
   void trim();
 
@@ -102,6 +108,13 @@ struct ist_session {
   isthmus::SessionMemory memory;
   ist_driver_memory arena = {};
   bool callersArena = false;
+  /// The caller captured a call: what that uses stays until the session ends.
+  bool captured = false;
+  isthmus::Array<ist_driver_memory> capturedArenas;
+  /// Commands on the caller's queue that nobody has waited for.
+  bool loose = false;
+  uint64_t given = 0;                   // commands, to the queue
+  ist_driver_timestamp *stamps[2] = {}; // of profiles
   isthmus::Pool pool, staging;
   struct Block {
     isthmus::Pool *pool;

@@ -39,9 +39,20 @@ ist_status Transfer::onDevice(uint64_t to, uint64_t from, uint64_t bytes,
     return IST_OK;
   if (ist_status s = device->copy(queue, to, from, bytes, error))
     return s;
+  return finish(error);
+}
+
+ist_status Transfer::finish(ist_error *error) {
   if (ist_status s = device->submit(queue, done, ++submitted, error))
     return s;
   return device->semaphoreWait(done, submitted, UINT64_MAX, error);
+}
+
+ist_status Transfer::fromPeer(uint64_t to, ist_device &other, uint64_t from,
+                              uint64_t bytes, ist_error *error) {
+  if (ist_status s = device->copyFrom(other, queue, to, from, bytes, error))
+    return s;
+  return finish(error);
 }
 
 ist_status Transfer::toDevice(uint64_t to, const void *from, uint64_t bytes,

@@ -13,6 +13,10 @@ class Transfer {
 public:
   ~Transfer();
   ist_status open(ist_device *device, ist_error *error);
+  /// From another device, whose work on it has ended. UNAVAILABLE: by the host
+  /// only.
+  ist_status fromPeer(uint64_t to, ist_device &other, uint64_t from,
+                      uint64_t bytes, ist_error *error);
   ist_status toDevice(uint64_t to, const void *from, uint64_t bytes,
                       ist_error *error);
   ist_status toHost(void *to, uint64_t from, uint64_t bytes, ist_error *error);
@@ -21,6 +25,7 @@ public:
 
 private:
   ist_status stage(uint64_t bytes, ist_error *error);
+  ist_status finish(ist_error *error);
 
   ist_device *device = nullptr;
   ist_driver_queue *queue = nullptr;

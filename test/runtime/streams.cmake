@@ -38,7 +38,7 @@ set(cts_elf ${PROJECT_BINARY_DIR}/share/isthmus/cts/cpu.elf)
 add_custom_command(OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/kernels.spv
   COMMAND ${Python3_EXECUTABLE} ${wrap} ${kernels}
     ${CMAKE_CURRENT_BINARY_DIR}/kernels.spv add_f32:4 nonzero_f32:4 gather_f32:6
-    scale_f32:4 inc_i64:3 mark_u32:1 slow:1
+    scale_f32:4 inc_i64:3 constant_f32:2 trap:0 mark_u32:1 slow:1
   DEPENDS ${kernels} ${wrap})
 add_custom_command(OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/cts.spv
   COMMAND ${Python3_EXECUTABLE} ${wrap} ${cts_elf}

@@ -98,6 +98,7 @@ int stream::open(const Ops &ops, const char *driver, const ist_host *host,
   d->description.alignment = 256;
   d->description.max_grid = UINT32_MAX;
   d->description.max_alloc = INT64_MAX;
+  d->description.flags = IST_DEVICE_TELLS_COMMANDS;
   ::pthread_mutex_init(&d->lock, nullptr);
   pthread_condattr_t attributes;
   ::pthread_condattr_init(&attributes);

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 #include "stream.h"
 
+#include <cstdio>
 #include <ctime>
 #include <sched.h>
 
@@ -74,14 +75,23 @@ static Event *take(Device &d, ist_error *error, ist_status *status) {
 }
 
 // Apart from their caller, which recurses and keeps its frames small.
-__attribute__((noinline)) static ist_error *failureOf(Device &d, Code code) {
+struct Told {
+  explicit Told(const Event &e) {
+    if (e.last)
+      std::snprintf(text, sizeof text, "commands %llu to %llu of a queue",
+                    ull(e.first), ull(e.last));
+  }
+  char text[64] = "what was submitted";
+};
+__attribute__((noinline)) static ist_error *failureOf(Device &d, const Event &e,
+                                                      Code code) {
   ist_error failure;
-  d.failed(code, &failure, "running what was submitted");
+  d.failed(code, &failure, "running %s", Told(e).text);
   return copyOf(failure);
 }
-__attribute__((noinline)) static ist_status notTold(Device &d, Code code,
-                                                    ist_error *error) {
-  return d.failed(code, error, "asking whether what was submitted has run");
+__attribute__((noinline)) static ist_status
+notTold(Device &d, const Event &e, Code code, ist_error *error) {
+  return d.failed(code, error, "asking whether %s ran", Told(e).text);
 }
 
 /// Asks the vendor whether `e` is done, and whether what it stands for failed.
@@ -91,9 +101,9 @@ static ist_status update(Device &d, Event *e, ist_error *error) {
   bool done = false;
   Code failure = 0;
   if (Code code = d.ops->eventQuery(d, e->handle, &done, &failure))
-    return notTold(d, code, error);
+    return notTold(d, *e, code, error);
   if (failure && !e->failure)
-    e->failure = failureOf(d, failure);
+    e->failure = failureOf(d, *e, failure);
   if (!done)
     return IST_OK;
   e->done = true;
@@ -329,6 +339,12 @@ static ist_status signal(Queue &q, const ist_driver_submit &submit,
   if (!event)
     return status;
   event->stream = q.serial;
+  event->first = event->last = 0;
+  if (IST_HAS(&submit, ist_driver_submit, commands) && submit.commands) {
+    event->first = q.commands + 1;
+    event->last = submit.commands;
+    q.commands = submit.commands;
+  }
   if (Code code = d.ops->eventRecord(d, q.stream, event->handle)) {
     status = d.failed(code, error, "ending a submit");
     Guard guard(d);

@@ -12,7 +12,8 @@ namespace isthmus::stream {
 /// lock; without references it goes back to the pool.
 struct Event {
   void *handle;
-  uint64_t stream; // serial number of the queue it was recorded in
+  uint64_t stream;      // serial number of the queue it was recorded in
+  uint64_t first, last; // commands since the event before; 0: not told
   uint32_t references;
   bool done;
   ist_error *failure;    // of the work before it; owned
