@@ -100,9 +100,10 @@ bool isthmus::simgpu::amdgpu::checkLds(Wave &w, const Inst &i, unsigned lane,
            lane);
     return false;
   }
-  // Unaligned access mode, which HSA turns on: parts of 4 bytes are enough.
-  unsigned align = std::min(bytes & -bytes, 4u);
-  if (address % align || (atomic && address % bytes)) {
+  // HSA turns the mode on in which only atomics must be aligned; what is not
+  // takes several passes, and nobody means it.
+  unsigned align = atomic ? bytes : std::min(bytes & -bytes, 4u);
+  if (address % align && (atomic || w.group->launch->sanitize)) {
     w.fail(i,
            std::string(write ? "writes " : "reads ") + std::to_string(bytes) +
                " bytes at LDS + " + std::to_string(address) +

@@ -66,8 +66,8 @@ uint8_t *locate(Wave &w, const Inst &i, Space space, unsigned l, uint64_t a,
       poison = w.scratchPoison + size_t(l) * w.kernel->privateBytes + a;
     return w.scratch + size_t(l) * w.kernel->privateBytes + a;
   }
-  unsigned part = std::min(bytes & -bytes, 4u);
-  if ((atomic && a % bytes) || (w.group->launch->sanitize && a % part)) {
+  // HSA turns the mode on in which only atomics must be aligned.
+  if (atomic && a % bytes) {
     w.fail(i,
            std::string(write ? "writes " : "reads ") + std::to_string(bytes) +
                " bytes at " + std::to_string(a) + ", which is misaligned",

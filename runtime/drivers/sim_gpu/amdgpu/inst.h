@@ -112,6 +112,13 @@ enum class Flow : uint8_t {
   bitAndNot,
   bitOr,
   bitXor,
+  andOr,
+  upward, // sums and low products: from the lowest poisoned bit on
+  field,  // v_bfe
+  permute,
+  funnel, // v_alignbit
+  shiftOr,
+  bitSelect, // v_bfi
   shiftLeft,
   shiftLeftRev,
   shiftRight,

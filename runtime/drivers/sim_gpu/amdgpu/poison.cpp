@@ -69,6 +69,23 @@ unsigned wordsOf(const Wave &w, const Operand &o, Type t) {
   }
 }
 bool is16(Type t) { return t == Type::b16 || t == Type::f16; }
+bool isPacked(Type t) { return t == Type::pk16 || t == Type::pkf16; }
+
+/// Of two halves, each of its own operands' halves.
+u64 packedPoison(const Inst &i, const u64 (*poison)[kLanes], unsigned l) {
+  u64 out = 0;
+  for (unsigned part = 0; part < 2; ++part)
+    for (unsigned n = 0; n < i.sources; ++n) {
+      u64 p = poison[n][l];
+      bool high = part ? i.s[n].halfHigh : i.s[n].half;
+      if (isPacked(i.sourceType[n]) ? (high ? p >> 16 : p & 0xffff) : p)
+        out |= 0xffffull << 16 * part;
+    }
+  return out;
+}
+
+/// The lowest of some bits and all above it.
+u64 upward(u64 p) { return p ? ~((p & -p) - 1) : 0; }
 
 /// What an operation does to bits: values and poison in, poison out.
 u64 flowBits(Flow flow, unsigned bits, u64 a, u64 pa, u64 b, u64 pb) {
@@ -100,8 +117,52 @@ u64 flowBits(Flow flow, unsigned bits, u64 a, u64 pa, u64 b, u64 pb) {
     return pb & n ? all : sign(pa, b & n);
   case Flow::arithmeticRightRev:
     return pa & n ? all : sign(pb, a & n);
+  case Flow::upward:
+    return upward(pa | pb) & all;
   default:
     return pa || pb ? all : 0;
+  }
+}
+
+/// The same of three operands.
+u64 flowBits3(Flow flow, u64 all, const u64 *v, const u64 *p) {
+  switch (flow) {
+  case Flow::upward:
+    return upward(p[0] | p[1] | p[2]) & all;
+  case Flow::bitOr:
+    return (p[0] & (p[1] | ~v[1]) & (p[2] | ~v[2])) |
+           (p[1] & (p[0] | ~v[0]) & (p[2] | ~v[2])) |
+           (p[2] & (p[0] | ~v[0]) & (p[1] | ~v[1]));
+  case Flow::bitXor:
+    return p[0] | p[1] | p[2];
+  case Flow::andOr: {
+    u64 both = flowBits(Flow::bitAnd, 32, v[0], p[0], v[1], p[1]);
+    return flowBits(Flow::bitOr, 32, v[0] & v[1], both, v[2], p[2]);
+  }
+  case Flow::shiftOr: {
+    u64 moved = flowBits(Flow::shiftLeft, 32, v[0], p[0], v[1], p[1]);
+    return flowBits(Flow::bitOr, 32, v[0] << (v[1] & 31), moved, v[2], p[2]);
+  }
+  case Flow::bitSelect:
+    return p[0] ? all : (v[0] & p[1]) | (~v[0] & p[2]);
+  case Flow::field:
+    return p[1] || p[2] ? all
+                        : p[0] >> (v[1] & 31) & ((1ull << (v[2] & 31)) - 1);
+  case Flow::funnel:
+    return p[2] ? all : (p[0] << 32 | p[1]) >> (v[2] & 31) & all;
+  case Flow::permute: {
+    if (p[2])
+      return all;
+    u64 data = p[0] << 32 | p[1], out = 0;
+    for (unsigned k = 0; k < 4; ++k) {
+      u64 c = v[2] >> 8 * k & 0xff;
+      bool whole = c >= 8 && c < 12 && data >> (16 * (c - 8) + 15) & 1;
+      out |= (c < 8 ? data >> 8 * c & 0xff : whole ? 0xff : 0) << 8 * k;
+    }
+    return out;
+  }
+  default:
+    return p[0] || p[1] || p[2] ? all : 0;
   }
 }
 
@@ -206,11 +267,10 @@ void vectorPoison(Wave &w, const Inst &i, unsigned n, u64 *value, u64 *poison) {
     if (o.kind == Operand::scalar)
       w.s[o.index + k] = scalar;
   }
-  bool packed = i.sourceType[n] == Type::pk16 || i.sourceType[n] == Type::pkf16;
   u64 seen = ~0ull;
   if (is16(i.sourceType[n]))
     seen = 0xffff;
-  else if (packed && o.half == o.halfHigh)
+  else if (isPacked(i.sourceType[n]) && o.half == o.halfHigh)
     seen = o.half ? 0xffff0000 : 0xffff;
   for (unsigned l = 0; l < w.size; ++l)
     poison[l] &= seen;
@@ -236,6 +296,7 @@ void flowVector(Wave &w, const Inst &i) {
     vectorPoison(w, i, n, value[n], poison[n]);
   unsigned words = i.results ? wordsOf(w, i.d[0], i.resultType[0]) : 1;
   u64 lanes = 0, all = words == 2 ? ~0ull : 0xffffffffull;
+  bool packed = i.sources && isPacked(i.sourceType[0]);
   bool toMask = i.results && i.resultType[0] == Type::mask;
   for (unsigned l = 0; l < w.size; ++l) {
     if (!(exec >> l & 1))
@@ -245,9 +306,15 @@ void flowVector(Wave &w, const Inst &i) {
       any |= poison[n][l];
     if (i.flow == Flow::choose)
       out = poison[2][l] ? all : value[2][l] ? poison[1][l] : poison[0][l];
-    else if (i.flow == Flow::any || i.flow == Flow::compare || i.sources > 2)
+    else if (i.flow == Flow::any && packed)
+      out = packedPoison(i, poison, l);
+    else if (i.flow == Flow::any || i.flow == Flow::compare)
       out = any ? all : 0;
-    else
+    else if (i.sources > 2) {
+      u64 v[3] = {value[0][l], value[1][l], value[2][l]};
+      u64 p[3] = {poison[0][l], poison[1][l], poison[2][l]};
+      out = flowBits3(i.flow, all, v, p);
+    } else
       out = flowBits(i.flow, words * 32, value[0][l], poison[0][l], value[1][l],
                      poison[1][l]);
     lanes |= u64(any != 0) << l;

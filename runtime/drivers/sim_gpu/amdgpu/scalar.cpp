@@ -282,30 +282,40 @@ void isthmus::simgpu::amdgpu::addScalar(OperationTable &t) {
     return r;
   });
 
-  op("s_add_u32", writes,
-     [](u32 a, u32 b, B &c) { return c = u64(a) + b >> 32, a + b; });
+  op(
+      "s_add_u32", writes,
+      [](u32 a, u32 b, B &c) { return c = u64(a) + b >> 32, a + b; },
+      Flow::upward);
   op("s_addc_u32", both, [](u32 a, u32 b, B &c) {
     u64 r = u64(a) + b + c;
     c = r >> 32;
     return u32(r);
   });
-  op("s_sub_u32", writes, [](u32 a, u32 b, B &c) { return c = b > a, a - b; });
+  op(
+      "s_sub_u32", writes, [](u32 a, u32 b, B &c) { return c = b > a, a - b; },
+      Flow::upward);
   op("s_subb_u32", both, [](u32 a, u32 b, B &c) {
     u64 take = u64(b) + c;
     u32 r = a - u32(take);
     c = take > a;
     return r;
   });
-  op("s_add_i32", writes, [](i32 a, i32 b, B &c) {
-    i32 r;
-    c = __builtin_add_overflow(a, b, &r);
-    return r;
-  });
-  op("s_sub_i32", writes, [](i32 a, i32 b, B &c) {
-    i32 r;
-    c = __builtin_sub_overflow(a, b, &r);
-    return r;
-  });
+  op(
+      "s_add_i32", writes,
+      [](i32 a, i32 b, B &c) {
+        i32 r;
+        c = __builtin_add_overflow(a, b, &r);
+        return r;
+      },
+      Flow::upward);
+  op(
+      "s_sub_i32", writes,
+      [](i32 a, i32 b, B &c) {
+        i32 r;
+        c = __builtin_sub_overflow(a, b, &r);
+        return r;
+      },
+      Flow::upward);
   op("s_addk_i32", writes, [](i32 b, i32 old, B &c) {
     i32 r;
     c = __builtin_add_overflow(old, b, &r);
@@ -314,10 +324,10 @@ void isthmus::simgpu::amdgpu::addScalar(OperationTable &t) {
   op("s_mulk_i32", keeps, [](u32 b, u32 old, B &) { return old * b; });
   for (const char *name : {"s_addk_i32", "s_mulk_i32"})
     t[name].shape.sources = 1, t[name].shape.tied = true;
-  op("s_add_u64", keeps, [](u64 a, u64 b, B &) { return a + b; });
-  op("s_sub_u64", keeps, [](u64 a, u64 b, B &) { return a - b; });
-  op("s_mul_u64", keeps, [](u64 a, u64 b, B &) { return a * b; });
-  op("s_mul_i32", keeps, [](u32 a, u32 b, B &) { return a * b; });
+  op("s_add_u64", keeps, [](u64 a, u64 b, B &) { return a + b; }, Flow::upward);
+  op("s_sub_u64", keeps, [](u64 a, u64 b, B &) { return a - b; }, Flow::upward);
+  op("s_mul_u64", keeps, [](u64 a, u64 b, B &) { return a * b; }, Flow::upward);
+  op("s_mul_i32", keeps, [](u32 a, u32 b, B &) { return a * b; }, Flow::upward);
   op("s_mul_hi_u32", keeps,
      [](u32 a, u32 b, B &) { return u32(u64(a) * b >> 32); });
   op("s_mul_hi_i32", keeps,

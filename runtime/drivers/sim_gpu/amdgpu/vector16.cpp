@@ -72,18 +72,28 @@ void isthmus::simgpu::amdgpu::addVector16(OperationTable &t) {
   };
   op("v_mov_b16", [](u16 a) { return a; }, Flow::copy);
   op("v_not_b16", [](u16 a) { return u16(~a); }, Flow::copy);
-  op("v_and_b16", [](u16 a, u16 b) { return u16(a & b); });
-  op("v_or_b16", [](u16 a, u16 b) { return u16(a | b); });
-  op("v_xor_b16", [](u16 a, u16 b) { return u16(a ^ b); });
-  op("v_lshlrev_b16", [](u16 a, u16 b) { return u16(b << (a & 15)); });
-  op("v_lshrrev_b16", [](u16 a, u16 b) { return u16(b >> (a & 15)); });
+  op("v_and_b16", [](u16 a, u16 b) { return u16(a & b); }, Flow::bitAnd);
+  op("v_or_b16", [](u16 a, u16 b) { return u16(a | b); }, Flow::bitOr);
+  op("v_xor_b16", [](u16 a, u16 b) { return u16(a ^ b); }, Flow::bitXor);
+  op(
+      "v_lshlrev_b16", [](u16 a, u16 b) { return u16(b << (a & 15)); },
+      Flow::shiftLeftRev);
+  op(
+      "v_lshrrev_b16", [](u16 a, u16 b) { return u16(b >> (a & 15)); },
+      Flow::shiftRightRev);
   op("v_ashrrev_i16", [](u16 a, i16 b) { return i16(b >> (a & 15)); });
-  op("v_add_u16", [](u16 a, u16 b) { return Clamped<u16>{i64(a) + b}; });
-  op("v_sub_u16", [](u16 a, u16 b) { return Clamped<u16>{i64(a) - b}; });
+  op(
+      "v_add_u16", [](u16 a, u16 b) { return Clamped<u16>{i64(a) + b}; },
+      Flow::upward);
+  op(
+      "v_sub_u16", [](u16 a, u16 b) { return Clamped<u16>{i64(a) - b}; },
+      Flow::upward);
   op("v_subrev_u16", [](u16 a, u16 b) { return Clamped<u16>{i64(b) - a}; });
   op("v_add_i16", [](i16 a, i16 b) { return Clamped<i16>{i64(a) + b}; });
   op("v_sub_i16", [](i16 a, i16 b) { return Clamped<i16>{i64(a) - b}; });
-  op("v_mul_lo_u16", [](u16 a, u16 b) { return u16(uint32_t(a) * b); });
+  op(
+      "v_mul_lo_u16", [](u16 a, u16 b) { return u16(uint32_t(a) * b); },
+      Flow::upward);
   op("v_mad_u16",
      [](u16 a, u16 b, u16 c) { return Clamped<u16>{i64(a) * b + c}; });
   op("v_mad_i16",

@@ -98,18 +98,31 @@ void isthmus::simgpu::amdgpu::addVector32(OperationTable &t) {
   op(
       "v_ashrrev_i32", [](u32 a, i32 b) { return b >> (a & 31); },
       Flow::arithmeticRightRev);
-  op("v_and_or_b32", [](u32 a, u32 b, u32 c) { return (a & b) | c; });
+  op(
+      "v_and_or_b32", [](u32 a, u32 b, u32 c) { return (a & b) | c; },
+      Flow::andOr);
   op("v_or3_b32", [](u32 a, u32 b, u32 c) { return a | b | c; }, Flow::bitOr);
   op("v_xor3_b32", [](u32 a, u32 b, u32 c) { return a ^ b ^ c; }, Flow::bitXor);
-  op("v_bfi_b32", [](u32 a, u32 b, u32 c) { return (a & b) | (~a & c); });
-  op("v_lshl_or_b32", [](u32 a, u32 b, u32 c) { return a << (b & 31) | c; });
-  op("v_lshl_add_u32", [](u32 a, u32 b, u32 c) { return (a << (b & 31)) + c; });
-  op("v_add_lshl_u32", [](u32 a, u32 b, u32 c) { return (a + b) << (c & 31); });
+  op(
+      "v_bfi_b32", [](u32 a, u32 b, u32 c) { return (a & b) | (~a & c); },
+      Flow::bitSelect);
+  op(
+      "v_lshl_or_b32", [](u32 a, u32 b, u32 c) { return a << (b & 31) | c; },
+      Flow::shiftOr);
+  op(
+      "v_lshl_add_u32", [](u32 a, u32 b, u32 c) { return (a << (b & 31)) + c; },
+      Flow::upward);
+  op(
+      "v_add_lshl_u32", [](u32 a, u32 b, u32 c) { return (a + b) << (c & 31); },
+      Flow::upward);
   op("v_xad_u32", [](u32 a, u32 b, u32 c) { return (a ^ b) + c; });
-  op("v_add3_u32", [](u32 a, u32 b, u32 c) { return a + b + c; });
-  op("v_bfe_u32", [](u32 a, u32 b, u32 c) {
-    return a >> (b & 31) & ((1u << (c & 31)) - 1);
-  });
+  op("v_add3_u32", [](u32 a, u32 b, u32 c) { return a + b + c; }, Flow::upward);
+  op(
+      "v_bfe_u32",
+      [](u32 a, u32 b, u32 c) {
+        return a >> (b & 31) & ((1u << (c & 31)) - 1);
+      },
+      Flow::field);
   op("v_bfe_i32", [](u32 a, u32 b, u32 c) {
     unsigned offset = b & 31, width = c & 31;
     if (!width)
@@ -129,37 +142,56 @@ void isthmus::simgpu::amdgpu::addVector32(OperationTable &t) {
     u32 x = i32(a) < 0 ? ~a : a;
     return x ? u32(__builtin_clz(x)) : ~0u;
   });
-  op("v_perm_b32", [](u32 a, u32 b, u32 c) { return perm(a, b, c); });
-  op("v_alignbit_b32",
-     [](u32 a, u32 b, u32 c) { return u32((u64(a) << 32 | b) >> (c & 31)); });
+  op(
+      "v_perm_b32", [](u32 a, u32 b, u32 c) { return perm(a, b, c); },
+      Flow::permute);
+  op(
+      "v_alignbit_b32",
+      [](u32 a, u32 b, u32 c) { return u32((u64(a) << 32 | b) >> (c & 31)); },
+      Flow::funnel);
   op("v_alignbyte_b32", [](u32 a, u32 b, u32 c) {
     return u32((u64(a) << 32 | b) >> 8 * (c & 3));
   });
 
-  op("v_add_u32", [](u32 a, u32 b) { return Clamped<u32>{i64(a) + i64(b)}; });
-  op("v_sub_u32", [](u32 a, u32 b) { return Clamped<u32>{i64(a) - i64(b)}; });
-  op("v_subrev_u32",
-     [](u32 a, u32 b) { return Clamped<u32>{i64(b) - i64(a)}; });
+  op(
+      "v_add_u32", [](u32 a, u32 b) { return Clamped<u32>{i64(a) + i64(b)}; },
+      Flow::upward);
+  op(
+      "v_sub_u32", [](u32 a, u32 b) { return Clamped<u32>{i64(a) - i64(b)}; },
+      Flow::upward);
+  op(
+      "v_subrev_u32",
+      [](u32 a, u32 b) { return Clamped<u32>{i64(b) - i64(a)}; }, Flow::upward);
   op("v_add_i32", [](i32 a, i32 b) { return Clamped<i32>{i64(a) + i64(b)}; });
   op("v_sub_i32", [](i32 a, i32 b) { return Clamped<i32>{i64(a) - i64(b)}; });
-  op("v_mul_lo_u32", [](u32 a, u32 b) { return a * b; });
+  op("v_mul_lo_u32", [](u32 a, u32 b) { return a * b; }, Flow::upward);
   op("v_mul_hi_u32", [](u32 a, u32 b) { return u32(u64(a) * b >> 32); });
   op("v_mul_hi_i32", [](i32 a, i32 b) { return i32(i64(a) * b >> 32); });
-  op("v_mul_u32_u24",
-     [](u32 a, u32 b) { return (a & 0xffffff) * (b & 0xffffff); });
+  op(
+      "v_mul_u32_u24",
+      [](u32 a, u32 b) { return (a & 0xffffff) * (b & 0xffffff); },
+      Flow::upward);
   op("v_mul_hi_u32_u24", [](u32 a, u32 b) {
     return u32(u64(a & 0xffffff) * (b & 0xffffff) >> 32);
   });
-  op("v_mul_i32_i24",
-     [](u32 a, u32 b) { return u32(sext24(a)) * u32(sext24(b)); });
+  op(
+      "v_mul_i32_i24",
+      [](u32 a, u32 b) { return u32(sext24(a)) * u32(sext24(b)); },
+      Flow::upward);
   op("v_mul_hi_i32_i24",
      [](u32 a, u32 b) { return u32(u64(i64(sext24(a)) * sext24(b)) >> 32); });
-  op("v_mad_u32_u24", [](u32 a, u32 b, u32 c) {
-    return Clamped<u32>{i64(u64(a & 0xffffff) * (b & 0xffffff)) + i64(c)};
-  });
-  op("v_mad_i32_i24", [](u32 a, u32 b, i32 c) {
-    return Clamped<i32>{i64(sext24(a)) * sext24(b) + c};
-  });
+  op(
+      "v_mad_u32_u24",
+      [](u32 a, u32 b, u32 c) {
+        return Clamped<u32>{i64(u64(a & 0xffffff) * (b & 0xffffff)) + i64(c)};
+      },
+      Flow::upward);
+  op(
+      "v_mad_i32_i24",
+      [](u32 a, u32 b, i32 c) {
+        return Clamped<i32>{i64(sext24(a)) * sext24(b) + c};
+      },
+      Flow::upward);
   op("v_mad_i32_i16",
      [](int16_t a, int16_t b, i32 c) { return Clamped<i32>{i64(a) * b + c}; });
   op("v_mad_u32_u16", [](uint16_t a, uint16_t b, u32 c) {

@@ -152,7 +152,9 @@ void isthmus::simgpu::amdgpu::addVector64(OperationTable &t) {
   op(
       "v_ashrrev_i64", [](u32 a, i64 b) { return b >> (a & 63); },
       Flow::arithmeticRightRev);
-  op("v_lshl_add_u64", [](u64 a, u32 b, u64 c) { return (a << (b & 7)) + c; });
+  op(
+      "v_lshl_add_u64", [](u64 a, u32 b, u64 c) { return (a << (b & 7)) + c; },
+      Flow::upward);
   op("v_add_f64", [](double a, double b) { return a + b; });
   op("v_mul_f64", [](double a, double b) { return a * b; });
   op("v_fma_f64",
@@ -204,8 +206,8 @@ void isthmus::simgpu::amdgpu::addVector64(OperationTable &t) {
   };
   second("v_div_scale_f32", "v_div_fixup_f32", divScaleOp<float>);
   second("v_div_scale_f64", "v_div_fixup_f64", divScaleOp<double>);
-  op("v_mad_u64_u32", [](u32, u32, u64) { return u64(0); });
+  op("v_mad_u64_u32", [](u32, u32, u64) { return u64(0); }, Flow::upward);
   second("v_mad_u64_u32", "v_mad_u64_u32", mad64<u64>);
-  op("v_mad_i64_i32", [](i32, i32, i64) { return i64(0); });
+  op("v_mad_i64_i32", [](i32, i32, i64) { return i64(0); }, Flow::upward);
   second("v_mad_i64_i32", "v_mad_i64_i32", mad64<i64>);
 }

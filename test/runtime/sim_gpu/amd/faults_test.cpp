@@ -118,12 +118,12 @@ TEST(AMDFaults, Waits) {
 }
 
 TEST(AMDFaults, Misaligned) {
-  found("gfx942", "v_mov_b32 v20, 2\nds_read_b32 v0, v20\n" + wait9,
-        "v_mov_b32 v20, 4\nds_read_b32 v0, v20\n" + wait9, "misaligned");
+  found("gfx942", "v_mov_b32 v20, 2\nds_read_b32 v90, v20\n" + wait9,
+        "v_mov_b32 v20, 4\nds_read_b32 v90, v20\n" + wait9, "misaligned", true);
   found("gfx942",
-        "global_load_dwordx2 v[0:1], v17, s[10:11] offset:2\n" + wait9,
-        "global_load_dwordx2 v[0:1], v17, s[10:11] offset:4\n" + wait9,
-        "misaligned", true);
+        "s_add_u32 s10, s10, 2\ns_load_dword s20, s[10:11], 0x0\n" + wait9,
+        "s_add_u32 s10, s10, 4\ns_load_dword s20, s[10:11], 0x0\n" + wait9,
+        "misaligned");
   found("gfx1100", "v_mov_b32 v20, 2\nglobal_atomic_add_u32 v20, v4, s[8:9]\n",
         "v_mov_b32 v20, 4\nglobal_atomic_add_u32 v20, v4, s[8:9]\n",
         "misaligned");
