@@ -58,13 +58,10 @@ static bool inside(const Range &r, uint64_t address, unsigned bytes) {
          address - r.address <= r.bytes - bytes;
 }
 
-bool isthmus::simgpu::amdgpu::checkGlobal(Wave &w, const Inst &i, unsigned lane,
-                                          uint64_t address, unsigned bytes,
-                                          bool write) {
+bool isthmus::simgpu::amdgpu::checkGlobalSlow(Wave &w, const Inst &i,
+                                              unsigned lane, uint64_t address,
+                                              unsigned bytes, bool write) {
   Group &g = *w.group;
-  if (g.lastRange && inside(*g.lastRange, address, bytes) &&
-      (!write || g.lastRange->write))
-    return true;
   const Range *readOnly = nullptr;
   for (size_t n = 0; n < g.launch->rangeCount; ++n) {
     const Range &r = g.launch->ranges[n];
@@ -88,9 +85,23 @@ bool isthmus::simgpu::amdgpu::checkGlobal(Wave &w, const Inst &i, unsigned lane,
   return false;
 }
 
-bool isthmus::simgpu::amdgpu::checkLds(Wave &w, const Inst &i, unsigned lane,
-                                       uint64_t address, unsigned bytes,
-                                       bool write, bool atomic) {
+unsigned isthmus::simgpu::amdgpu::readableBytes(const Wave &w,
+                                                uint64_t address) {
+  const Group &g = *w.group;
+  Range kernarg{uint64_t(g.kernarg), w.kernel->kernargBytes, false};
+  auto left = [&](const Range &r) -> uint64_t {
+    return inside(r, address, 1) ? r.address + r.bytes - address : 0;
+  };
+  uint64_t most = std::max(left(*g.constants), left(kernarg));
+  for (size_t n = 0; n < g.launch->rangeCount; ++n)
+    most = std::max(most, left(g.launch->ranges[n]));
+  return unsigned(std::min<uint64_t>(most, 64));
+}
+
+bool isthmus::simgpu::amdgpu::checkLdsSlow(Wave &w, const Inst &i,
+                                           unsigned lane, uint64_t address,
+                                           unsigned bytes, bool write,
+                                           bool atomic) {
   Group &g = *w.group;
   if (address > g.lds.size() || bytes > g.lds.size() - address) {
     w.fail(i,

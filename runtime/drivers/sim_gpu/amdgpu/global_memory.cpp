@@ -104,6 +104,8 @@ template <Space S> void load(Wave &w, const Inst &i) {
     return;
   uint8_t data[kLanes][16], poison[kLanes][16];
   uint64_t exec = w.exec();
+  bool words = f.bytes >= 4 && !w.poisonOn;
+  uint32_t *row = w.row(i.d[0].index);
   for (unsigned l = 0; l < w.size; ++l) {
     if (!(exec >> l & 1))
       continue;
@@ -111,13 +113,18 @@ template <Space S> void load(Wave &w, const Inst &i) {
     const uint8_t *from = locate(w, i, S, l, a[l], f.bytes, false, false, p);
     if (!from)
       return;
+    if (words) {
+      loadWords(row, l, from, f.bytes);
+      continue;
+    }
     memcpy(data[l], from, f.bytes);
     if (p)
       memcpy(poison[l], p, f.bytes);
     else
       memset(poison[l], 0, f.bytes);
   }
-  writeLoaded(w, i, i.d[0], f, data, w.poisonOn ? poison : nullptr);
+  if (!words)
+    writeLoaded(w, i, i.d[0], f, data, w.poisonOn ? poison : nullptr);
   countBytes(w, uint64_t(__builtin_popcountll(exec)) * f.bytes, false);
   issue(w, loadCounter(), &i.d[0], true);
   if (S == Space::flat) // may be LDS: counted there too
@@ -137,6 +144,10 @@ template <Space S> void store(Wave &w, const Inst &i) {
     uint8_t *to = locate(w, i, S, l, a[l], f.bytes, true, false, p);
     if (!to)
       return;
+    if (f.bytes >= 4 && !w.poisonOn) {
+      storeWords(w.row(data.index), l, to, f.bytes);
+      continue;
+    }
     readStored(w, data, f, l, bytes, w.poisonOn ? poison : nullptr);
     if (p)
       memcpy(p, poison, f.bytes);

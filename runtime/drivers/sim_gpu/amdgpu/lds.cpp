@@ -66,19 +66,25 @@ template <bool Two> void read(Wave &w, const Inst &i) {
       address[n][l] = uint64_t(base[l]) + uint32_t(n ? i.offset1 : i.offset);
   for (unsigned n = 0; n <= Two; ++n) {
     uint8_t data[kLanes][16], poison[kLanes][16];
+    Operand to = i.d[0];
+    to.index += n * (f.bytes / 4);
+    bool words = f.bytes >= 4 && !w.poisonOn;
     for (unsigned l = 0; l < w.size; ++l) {
       if (!(w.exec() >> l & 1))
         continue;
       uint64_t a = address[n][l];
       if (!checkLds(w, i, l, a, f.bytes, false, false))
         return;
+      if (words) {
+        loadWords(w.row(to.index), l, g.lds.data() + a, f.bytes);
+        continue;
+      }
       memcpy(data[l], g.lds.data() + a, f.bytes);
       if (w.poisonOn)
         memcpy(poison[l], g.ldsPoison.data() + a, f.bytes);
     }
-    Operand to = i.d[0];
-    to.index += n * (f.bytes / 4);
-    writeLoaded(w, i, to, f, data, w.poisonOn ? poison : nullptr);
+    if (!words)
+      writeLoaded(w, i, to, f, data, w.poisonOn ? poison : nullptr);
     countConflicts(w, address[n], f.bytes, false);
   }
   issue(w, kDs, &i.d[0], true);
@@ -99,6 +105,11 @@ template <bool Two> void write(Wave &w, const Inst &i) {
         continue;
       if (!checkLds(w, i, l, address[l], f.bytes, true, false))
         return;
+      if (f.bytes >= 4 && !w.poisonOn) {
+        storeWords(w.row(i.s[1 + n].index), l, g.lds.data() + address[l],
+                   f.bytes);
+        continue;
+      }
       uint8_t data[16], poison[16];
       readStored(w, i.s[1 + n], f, l, data, w.poisonOn ? poison : nullptr);
       memcpy(g.lds.data() + address[l], data, f.bytes);

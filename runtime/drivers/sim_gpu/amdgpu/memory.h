@@ -9,6 +9,8 @@
 
 #include "wave.h"
 
+#include <cstring>
+
 namespace isthmus::simgpu::amdgpu {
 
 enum class AtomicOp : uint8_t {
@@ -54,9 +56,32 @@ void writeLoaded(Wave &w, const Inst &i, const Operand &o, const Format &format,
 void readStored(Wave &w, const Operand &o, const Format &format, unsigned l,
                 uint8_t *data, uint8_t *poison);
 
+/// How many bytes from `address` on may be read, up to 64.
+unsigned readableBytes(const Wave &w, uint64_t address);
+
 /// One access to LDS, in bounds. Keeps account of races.
-bool checkLds(Wave &w, const Inst &i, unsigned lane, uint64_t address,
-              unsigned bytes, bool write, bool atomic);
+bool checkLdsSlow(Wave &w, const Inst &i, unsigned lane, uint64_t address,
+                  unsigned bytes, bool write, bool atomic);
+inline bool checkLds(Wave &w, const Inst &i, unsigned lane, uint64_t address,
+                     unsigned bytes, bool write, bool atomic) {
+  const Group &g = *w.group;
+  if (g.ldsAccess.empty() && !atomic && address <= g.lds.size() &&
+      bytes <= g.lds.size() - address)
+    return true;
+  return checkLdsSlow(w, i, lane, address, bytes, write, atomic);
+}
+
+/// What a lane loads, whole registers of it.
+inline void loadWords(uint32_t *row, unsigned l, const uint8_t *from,
+                      unsigned bytes) {
+  for (unsigned k = 0; k < bytes / 4; ++k)
+    memcpy(row + size_t(k) * kLanes + l, from + 4 * k, 4);
+}
+inline void storeWords(const uint32_t *row, unsigned l, uint8_t *to,
+                       unsigned bytes) {
+  for (unsigned k = 0; k < bytes / 4; ++k)
+    memcpy(to + 4 * k, row + size_t(k) * kLanes + l, 4);
+}
 
 } // namespace isthmus::simgpu::amdgpu
 

@@ -476,7 +476,8 @@ void applyModifiers(Text name, const KernelFacts &k, const Shape &shape,
     i.d[0].half |= m.opSel[shape.sources] != 0;
   // gfx9 clears the high half but for operations of three operands: see
   // zeroesHigh16BitsOfDest() in LLVM.
-  i.keepHigh = k.generation != Generation::gfx9 || shape.sources == 3;
+  i.keepHigh = (k.generation != Generation::gfx9 || shape.sources == 3) &&
+               name.find("_legacy_") == Text::npos;
   bool halves = false;
   for (unsigned n = 0; n < i.sources; ++n)
     halves |= i.s[n].half &&

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "memory.h"
 
+#include <algorithm>
 #include <cstring>
 
 using namespace isthmus::simgpu;
@@ -31,17 +32,26 @@ template <bool Buffer> static void loadScalar(Wave &w, const Inst &i) {
   if (a % std::min<unsigned>(i.bytes, 4))
     return w.fail(i, "reads " + std::to_string(i.bytes) + " bytes at " +
                          std::to_string(a) + ", which is misaligned");
-  if (!checkGlobal(w, i, 0, a, i.bytes, false))
+  uint32_t words[16], poison[16] = {};
+  // Aligned units end in no page that does not begin with them, so LLVM reads
+  // a whole one for a part; what lies behind the buffer's end is nobody's.
+  unsigned inside = a % i.bytes ? 0 : readableBytes(w, a);
+  inside = inside >= i.bytes || !inside ? i.bytes : inside;
+  if (!checkGlobal(w, i, 0, a, inside, false))
     return;
-  uint32_t words[16] = {};
-  memcpy(words, reinterpret_cast<const void *>(a), i.bytes);
+  std::fill_n(words, 16, kUnwritten);
+  memcpy(words, reinterpret_cast<const void *>(a), inside);
+  memset(reinterpret_cast<uint8_t *>(poison) + inside, 0xff,
+         sizeof poison - inside);
+  if (i.bytes < 4)
+    words[0] &= i.bytes == 1 ? 0xff : 0xffff, poison[0] = 0;
   if (i.bytes < 4 && i.signExtend)
     words[0] =
         i.bytes == 1 ? uint32_t(int8_t(words[0])) : uint32_t(int16_t(words[0]));
   if (i.d[0].index != kNull)
     for (unsigned k = 0; k < std::max(i.bytes / 4, 1); ++k) {
       w.s[i.d[0].index + k] = words[k];
-      w.sPoison[i.d[0].index + k] = 0;
+      w.sPoison[i.d[0].index + k] = poison[k];
     }
   w.group->counters->globalRead += i.bytes;
   issue(w, kScalar, &i.d[0], false);

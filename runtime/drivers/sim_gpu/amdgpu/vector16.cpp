@@ -171,6 +171,12 @@ void isthmus::simgpu::amdgpu::addVector16(OperationTable &t) {
     return Half{sign ? -r : r};
   });
 
+  // As before gfx9: the high half is cleared.
+  t["v_mad_legacy_u16"] = t["v_mad_u16"];
+  t["v_mad_legacy_i16"] = t["v_mad_i16"];
+  t["v_fma_legacy_f16"] = t["v_fma_f16"];
+  t["v_div_fixup_legacy_f16"] = t["v_div_fixup_f16"];
+
   // Each operand is f32 or either half.
   op("v_fma_mix_f32", [](float, float, float) { return 0.0f; });
   t["v_fma_mixlo_f16"] = t["v_fma_mixhi_f16"] = t["v_fma_mix_f32"];

@@ -133,8 +133,17 @@ struct Group {
 
 /// Whether reading (or writing) `bytes` at `address` is allowed; if not, the
 /// fault is made.
-bool checkGlobal(Wave &w, const Inst &i, unsigned lane, uint64_t address,
-                 unsigned bytes, bool write);
+bool checkGlobalSlow(Wave &w, const Inst &i, unsigned lane, uint64_t address,
+                     unsigned bytes, bool write);
+inline bool checkGlobal(Wave &w, const Inst &i, unsigned lane, uint64_t address,
+                        unsigned bytes, bool write) {
+  // Most often the same buffer as the last time.
+  const Range *r = w.group->lastRange;
+  if (r && address >= r->address && bytes <= r->bytes &&
+      address - r->address <= r->bytes - bytes && (!write || r->write))
+    return true;
+  return checkGlobalSlow(w, i, lane, address, bytes, write);
+}
 
 // waits.cpp
 void checkPending(Wave &w, const Inst &i);

@@ -236,3 +236,35 @@ TEST(AMDMemory, GroupIds) {
       ASSERT_EQ(out[n], n / 32) << chip;
   }
 }
+
+/// LLVM reads an aligned unit for a part of it: what lies behind the buffer's
+/// end is not read, and nothing may come of it.
+TEST(AMDMemory, WidenedScalarLoad) {
+  std::string begin =
+      "s_load_dwordx4 s[8:11], s[0:1], 0x0\ns_waitcnt lgkmcnt(0)\n"
+      "s_load_dwordx4 s[12:15], s[10:11], 0x0\ns_waitcnt lgkmcnt(0)\n"
+      "v_mov_b32 v1, 0\nv_mov_b32 v2, s";
+  std::string end = "\nglobal_store_dword v1, v2, s[8:9]";
+  Loaded l = load("gfx942", assemble("gfx942", {{"good", begin + "14" + end},
+                                                {"bad", begin + "15" + end}}));
+  ASSERT_TRUE(l.module) << l.error;
+  alignas(16) uint32_t in[4] = {1, 2, 3, 4};
+  uint32_t out = 0;
+  const void *args[4] = {&out, in};
+  Range ranges[2] = {{uint64_t(&out), 4, true}, {uint64_t(in), 12, false}};
+  Launch launch = {1,           64,     0, reinterpret_cast<uint8_t *>(args),
+                   sizeof args, ranges, 2, true};
+  Counters counters;
+  Fault fault;
+  ASSERT_TRUE(l.module->find("good")->run(launch, 0, counters, fault))
+      << fault.what;
+  EXPECT_EQ(out, 3u);
+  EXPECT_FALSE(l.module->find("bad")->run(launch, 0, counters, fault));
+  EXPECT_NE(fault.what.find("stores a value that was never written"),
+            std::string::npos)
+      << fault.what;
+  // A unit that begins elsewhere is a bug of somebody's.
+  ranges[1] = {uint64_t(in) + 4, 12, false};
+  args[1] = in + 1;
+  EXPECT_FALSE(l.module->find("good")->run(launch, 0, counters, fault));
+}
