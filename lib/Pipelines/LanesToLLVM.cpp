@@ -13,6 +13,7 @@
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/AttrTypeSubElements.h"
+#include "mlir/Transforms/Passes.h"
 #include "llvm/ADT/StringExtras.h"
 
 using namespace mlir;
@@ -21,10 +22,23 @@ using namespace isthmus;
 static constexpr unsigned kGlobalSpace = 1;
 // A vector load of 16 bytes may read any of it.
 static constexpr int64_t kWorkgroupAlign = 16;
+// Of a grid: no driver takes more.
+static constexpr int64_t kMostGroups = std::numeric_limits<int32_t>::max();
 
-/// Calls what `call` names, before `op`, and replaces `op` by the result.
+/// `v`, which is at most `most`, so that passes see that: LLVM, which knows,
+/// drops it.
+static Value bounded(OpBuilder &b, Location loc, Value v, int64_t most) {
+  if (most > std::numeric_limits<int32_t>::max())
+    return v;
+  Value mask = arith::ConstantIndexOp::create(
+      b, loc, int64_t(llvm::NextPowerOf2(most)) - 1);
+  return arith::AndIOp::create(b, loc, v, mask);
+}
+
+/// Calls what `call` names, before `op`, and replaces `op` by the result, which
+/// is at most `most`.
 static void lowerCall(Operation *op, const LanesCall &call,
-                      const LanesFacts &facts) {
+                      const LanesFacts &facts, int64_t most = 0) {
   OpBuilder b(op);
   Location loc = op->getLoc();
   MLIRContext *ctx = b.getContext();
@@ -70,8 +84,9 @@ static void lowerCall(Operation *op, const LanesCall &call,
       value = made.getResult();
   }
   if (value)
-    op->getResult(0).replaceAllUsesWith(
-        arith::IndexCastUIOp::create(b, loc, b.getIndexType(), value));
+    op->getResult(0).replaceAllUsesWith(bounded(
+        b, loc, arith::IndexCastUIOp::create(b, loc, b.getIndexType(), value),
+        most));
   op->erase();
 }
 
@@ -208,13 +223,16 @@ static LogicalResult makeFunction(kernel::FuncOp k, const TargetInfo &info,
   b.setInsertionPointToStart(entry);
   SmallVector<Value> arguments(entry->getArguments());
   for (unsigned i = 0; i < sizes; ++i)
-    arguments[i] =
-        arith::IndexCastOp::create(b, loc, b.getIndexType(), arguments[i]);
+    arguments[i] = bounded(
+        b, loc,
+        arith::IndexCastOp::create(b, loc, b.getIndexType(), arguments[i]),
+        k.getSizeMax()[i]);
   IRMapping map;
   mapArguments(b, k, arguments, map);
   for (Operation &op : k.getBody().front().without_terminator())
     b.clone(op, map);
   func::ReturnOp::create(b, loc);
+  std::optional<uint64_t> group = k.getGroup();
   k.erase();
 
   SmallVector<kernel::ShuffleOp> shuffles;
@@ -231,9 +249,9 @@ static LogicalResult makeFunction(kernel::FuncOp k, const TargetInfo &info,
   unsigned allocs = 0;
   for (Operation *op : own) {
     if (isa<kernel::GroupIdOp>(op)) {
-      lowerCall(op, facts.groupId, facts);
+      lowerCall(op, facts.groupId, facts, kMostGroups);
     } else if (isa<kernel::LaneIdOp>(op)) {
-      lowerCall(op, facts.laneId, facts);
+      lowerCall(op, facts.laneId, facts, *group - 1);
     } else if (auto barrier = dyn_cast<kernel::BarrierOp>(op)) {
       lowerBarrier(barrier, facts);
     } else if (auto fail = dyn_cast<kernel::FailIfOp>(op)) {
@@ -314,6 +332,11 @@ LogicalResult isthmus::lowerLanesToLLVM(ModuleOp module, const TargetInfo &info,
     emulate.targetTypeStr = "f32";
     pm.addPass(arith::createArithEmulateUnsupportedFloats(emulate));
   }
+  // What is known to fit is computed in 32 bits.
+  arith::ArithIntRangeNarrowingOptions narrow;
+  narrow.bitwidthsSupported = {32};
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(arith::createArithIntRangeNarrowing(narrow));
   addPassesToLLVM(pm, info);
   if (failed(pm.run(module)))
     return failure();
