@@ -178,6 +178,7 @@ void isthmus::simgpu::amdgpu::addPacked(OperationTable &t) {
   t["v_pk_fma_f32"] = packed32Op<3>(
       [](float a, float b, float c) { return std::fmaf(a, b, c); });
   t["v_pk_mov_b32"] = packed32Op<2>([](float a, float, float) { return a; });
+  t["v_pk_mov_b32"].flow = Flow::copy;
   // The low result is of the first operand, the high one of the second.
   t["v_pk_mov_b32"].run = [](Wave &w, const Inst &i) {
     u32 low[kLanes], high[kLanes], a[kLanes], b[kLanes];

@@ -467,6 +467,10 @@ void applyModifiers(Text name, const KernelFacts &k, const Shape &shape,
       o.halfHigh = n < m.opSelHi.size() && m.opSelHi[n];
     else
       o.halfHigh = !mix;
+    if (mix && o.halfHigh) {
+      i.sourceType[n] = Type::f16;
+      resolve(o, Type::f16);
+    }
     if (n < m.negLo.size())
       o.neg |= m.negLo[n] != 0;
     if (n < m.negHi.size())
@@ -478,6 +482,11 @@ void applyModifiers(Text name, const KernelFacts &k, const Shape &shape,
   // zeroesHigh16BitsOfDest() in LLVM.
   i.keepHigh = (k.generation != Generation::gfx9 || shape.sources == 3) &&
                name.find("_legacy_") == Text::npos;
+  if (startsWith(name, "v_fma_mixlo") || startsWith(name, "v_fma_mixhi")) {
+    i.resultType[0] = Type::f16; // the other half stays
+    i.keepHigh = true;
+    i.d[0].half = startsWith(name, "v_fma_mixhi");
+  }
   bool halves = false;
   for (unsigned n = 0; n < i.sources; ++n)
     halves |= i.s[n].half &&

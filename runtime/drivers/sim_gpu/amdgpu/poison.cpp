@@ -69,17 +69,24 @@ unsigned wordsOf(const Wave &w, const Operand &o, Type t) {
   }
 }
 bool is16(Type t) { return t == Type::b16 || t == Type::f16; }
-bool isPacked(Type t) { return t == Type::pk16 || t == Type::pkf16; }
+bool isPacked(Type t) {
+  return t == Type::pk16 || t == Type::pkf16 || t == Type::pkf32;
+}
 
 /// Of two halves, each of its own operands' halves.
 u64 packedPoison(const Inst &i, const u64 (*poison)[kLanes], unsigned l) {
   u64 out = 0;
+  unsigned bits = i.sourceType[0] == Type::pkf32 ? 32 : 16;
+  u64 whole = (1ull << bits) - 1;
+  bool move = i.flow == Flow::copy; // v_pk_mov: a part of each operand
   for (unsigned part = 0; part < 2; ++part)
     for (unsigned n = 0; n < i.sources; ++n) {
       u64 p = poison[n][l];
       bool high = part ? i.s[n].halfHigh : i.s[n].half;
-      if (isPacked(i.sourceType[n]) ? (high ? p >> 16 : p & 0xffff) : p)
-        out |= 0xffffull << 16 * part;
+      if (isPacked(i.sourceType[n]))
+        p = high ? p >> bits : p & whole;
+      if (p && (!move || n == part))
+        out |= whole << bits * part;
     }
   return out;
 }
@@ -270,7 +277,8 @@ void vectorPoison(Wave &w, const Inst &i, unsigned n, u64 *value, u64 *poison) {
   u64 seen = ~0ull;
   if (is16(i.sourceType[n]))
     seen = 0xffff;
-  else if (isPacked(i.sourceType[n]) && o.half == o.halfHigh)
+  else if (i.sourceType[n] != Type::pkf32 && isPacked(i.sourceType[n]) &&
+           o.half == o.halfHigh)
     seen = o.half ? 0xffff0000 : 0xffff;
   for (unsigned l = 0; l < w.size; ++l)
     poison[l] &= seen;
@@ -306,7 +314,7 @@ void flowVector(Wave &w, const Inst &i) {
       any |= poison[n][l];
     if (i.flow == Flow::choose)
       out = poison[2][l] ? all : value[2][l] ? poison[1][l] : poison[0][l];
-    else if (i.flow == Flow::any && packed)
+    else if (packed)
       out = packedPoison(i, poison, l);
     else if (i.flow == Flow::any || i.flow == Flow::compare)
       out = any ? all : 0;

@@ -36,8 +36,7 @@ static void mixOperands(Wave &w, const Inst &i, float (*x)[kLanes]) {
     uint32_t temporary[kLanes];
     const uint32_t *p = words(w, i, n, 0, temporary);
     for (unsigned l = 0; l < w.size; ++l) {
-      float v = o.halfHigh ? halfToFloat(u16(p[l] >> (o.half ? 16 : 0)))
-                           : bitcast<float>(p[l]);
+      float v = o.halfHigh ? halfToFloat(u16(p[l])) : bitcast<float>(p[l]);
       if (o.abs)
         v = std::fabs(v);
       x[n][l] = o.neg ? -v : v;
