@@ -127,7 +127,8 @@ typedef struct ist_tensor {
 typedef struct ist_device ist_device;
 
 /* Calls `visit` once for each device of each driver, in a fixed order, with its
-   name ("cpu") and a line for people. Opens none. */
+   name ("cpu") and a line for people: what it is, its memory, and what stays with
+   the hardware (a UUID, a PCI address). Opens none. */
 IST_API ist_status ist_device_list(void (*visit)(void *user, const char *name,
                                                  const char *description),
                                    void *user, ist_error *error);

@@ -457,8 +457,13 @@ ist_status ist_device_list(void (*visit)(void *, const char *, const char *),
       char name[64];
       all[i].name[sizeof all[i].name - 1] = 0;
       deviceName(d->table, &all[i], i, count, name, sizeof name);
-      all[i].summary[sizeof all[i].summary - 1] = 0;
-      visit(user, name, all[i].summary);
+      char line[320], memory[32] = "";
+      if (all[i].memory_bytes)
+        std::snprintf(memory, sizeof memory, ", %.1f GiB",
+                      static_cast<double>(all[i].memory_bytes) / (1 << 30));
+      std::snprintf(line, sizeof line, "%.127s%s%s%.63s", all[i].summary,
+                    memory, *all[i].id ? ", " : "", all[i].id);
+      visit(user, name, line);
     }
   }
   return IST_OK;

@@ -224,6 +224,14 @@ int fake_DeviceGetProperties(void *device, void *out) {
         ->version = 12u << 22 | 60u << 14;
   return 0;
 }
+int fake_DevicePciGetProperties(void *device, void *out) {
+  ENTER(DevicePciGetProperties);
+  PciProperties &p = *static_cast<PciProperties *>(out);
+  if (p.head.type != 0x10008)
+    return kInvalid;
+  p.bus = 3 + static_cast<uint32_t>(static_cast<Handle *>(device) - devices);
+  return 0;
+}
 int fake_DeviceGetComputeProperties(void *, void *out) {
   ENTER(DeviceGetComputeProperties);
   ComputeProperties &p = *static_cast<ComputeProperties *>(out);
@@ -564,6 +572,7 @@ int fake_KernelSetArgumentValue(void *kernel, uint32_t index, size_t size,
   __attribute__((visibility("default"), alias("fake_" #name)))                 \
   result symbol parameters;                                                    \
   static_assert(std::is_same_v<decltype(&fake_##name), result(*) parameters>);
+#define IST_OPTIONAL IST_REQUIRED
 #include "ze_symbols.h"
 
 __attribute__((visibility("default"))) const Control *isthmus_fake_control() {

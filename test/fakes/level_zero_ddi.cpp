@@ -24,7 +24,8 @@ TABLE(Device, ze_device_dditable_t, t->pfnGet = zeDeviceGet,
       t->pfnGetComputeProperties = zeDeviceGetComputeProperties,
       t->pfnGetModuleProperties = zeDeviceGetModuleProperties,
       t->pfnGetMemoryProperties = zeDeviceGetMemoryProperties,
-      t->pfnCanAccessPeer = zeDeviceCanAccessPeer)
+      t->pfnCanAccessPeer = zeDeviceCanAccessPeer,
+      t->pfnPciGetPropertiesExt = zeDevicePciGetPropertiesExt)
 TABLE(DeviceExp, ze_device_exp_dditable_t, )
 TABLE(Context, ze_context_dditable_t, t->pfnCreate = zeContextCreate,
       t->pfnDestroy = zeContextDestroy)

@@ -9,17 +9,24 @@ using namespace isthmus;
 namespace {
 #define IST_REQUIRED(result, name, symbol, parameters, since)                  \
   static_assert(sameAbi<result(*) parameters, decltype(&::symbol)>, #symbol);
+#define IST_OPTIONAL IST_REQUIRED
 #include "ze_symbols.h"
 
 static_assert(sizeof(ze::DeviceProperties) == sizeof(ze_device_properties_t));
 SAME_PLACE(ze::DeviceProperties, maxAlloc, ze_device_properties_t,
            maxMemAllocSize)
+SAME_PLACE(ze::DeviceProperties, timer, ze_device_properties_t, timerResolution)
+SAME_PLACE(ze::DeviceProperties, timestampBits, ze_device_properties_t,
+           timestampValidBits)
 SAME_PLACE(ze::DeviceProperties, uuid, ze_device_properties_t, uuid)
 SAME_PLACE(ze::DeviceProperties, name, ze_device_properties_t, name)
 #ifdef ZE_DEVICE_IP_VERSION_EXT_NAME // of a later header than Debian's
 static_assert(sizeof(ze::IpVersion) == sizeof(ze_device_ip_version_ext_t));
 static_assert(ZE_STRUCTURE_TYPE_DEVICE_IP_VERSION_EXT == 0x1000f);
 #endif
+static_assert(sizeof(ze::PciProperties) == sizeof(ze_pci_ext_properties_t));
+SAME_PLACE(ze::PciProperties, bus, ze_pci_ext_properties_t, address.bus)
+static_assert(ZE_STRUCTURE_TYPE_PCI_EXT_PROPERTIES == 0x10008);
 static_assert(sizeof(ze::ComputeProperties) ==
               sizeof(ze_device_compute_properties_t));
 SAME_PLACE(ze::ComputeProperties, groupCount, ze_device_compute_properties_t,

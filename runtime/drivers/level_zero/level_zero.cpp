@@ -10,6 +10,8 @@ using namespace isthmus::ze;
 static const Symbol symbols[] = {
 #define IST_REQUIRED(result, name, symbol, parameters, since)                  \
   {#symbol, true, "Level Zero " since, offsetof(Symbols, name)},
+#define IST_OPTIONAL(result, name, symbol, parameters, since)                  \
+  {#symbol, false, "Level Zero " since, offsetof(Symbols, name)},
 #include "ze_symbols.h"
 };
 static const char *const names[] = {"libze_loader.so.1", nullptr};
@@ -78,6 +80,10 @@ void identify(const Symbols &ze, void *device, const DeviceProperties &p,
   char *at = out->id;
   for (uint8_t byte : p.uuid)
     at += std::snprintf(at, 3, "%02x", byte);
+  PciProperties pci = {};
+  if (ze.DevicePciGetProperties && !ze.DevicePciGetProperties(device, &pci))
+    std::snprintf(at, sizeof out->id - 32, " %04x:%02x:%02x.%x", pci.domain,
+                  pci.bus, pci.device, pci.function);
 }
 
 ist_status takeContext(Device &d, LevelZero &self, const ist_native *native,

@@ -17,6 +17,7 @@ using namespace stream;
 struct Symbols {
 #define IST_REQUIRED(result, name, symbol, parameters, since)                  \
   result(*name) parameters;
+#define IST_OPTIONAL IST_REQUIRED
 #include "ze_symbols.h"
 };
 
@@ -40,6 +41,13 @@ struct DeviceProperties {
 struct IpVersion {
   Head head = {0x1000f};
   uint32_t version;
+};
+/// ZE_extension_pci_properties.
+struct PciProperties {
+  Head head = {0x10008};
+  uint32_t domain, bus, device, function;
+  int32_t generation, width;
+  int64_t bandwidth;
 };
 struct ComputeProperties {
   Head head = {0x4};

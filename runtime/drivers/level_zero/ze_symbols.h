@@ -77,4 +77,7 @@ IST_REQUIRED(int, KernelSetGroupSize, zeKernelSetGroupSize,
              (void *, uint32_t, uint32_t, uint32_t), "1.0")
 IST_REQUIRED(int, KernelSetArgumentValue, zeKernelSetArgumentValue,
              (void *, uint32_t, size_t, const void *), "1.0")
+IST_OPTIONAL(int, DevicePciGetProperties, zeDevicePciGetPropertiesExt,
+             (void *, void *), "1.4")
 #undef IST_REQUIRED
+#undef IST_OPTIONAL
