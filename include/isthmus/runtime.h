@@ -217,6 +217,19 @@ IST_API ist_status ist_device_memory(ist_device *device,
                                      ist_device_memory_info *out,
                                      ist_error *error);
 
+/* What the launches on a device cost, where it counts that, as simulated GPUs
+   do: instructions by class, bytes by memory, per kernel, since it was opened
+   or the counters were reset. The visitor gets a kernel's counters one after
+   the other, "launches" first. UNAVAILABLE: the device does not count. */
+IST_API ist_status ist_device_counters(ist_device *device,
+                                       void (*visit)(void *user,
+                                                     const char *kernel,
+                                                     const char *counter,
+                                                     uint64_t value),
+                                       void *user, ist_error *error);
+IST_API ist_status ist_device_reset_counters(ist_device *device,
+                                             ist_error *error);
+
 /* --- programs ------------------------------------------------------------- */
 
 typedef struct ist_program ist_program;

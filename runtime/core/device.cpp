@@ -408,6 +408,23 @@ ist_status ist_device::kernelGet(ist_driver_module *module,
                 "kernel_get(%.100s)", desc.name);
 }
 
+ist_status ist_device::counters(void (*visit)(void *, const char *,
+                                              const char *, uint64_t),
+                                void *user, ist_error *error) {
+  auto *table = static_cast<const ist_counters_extension *>(
+      driver->extension(device, IST_EXTENSION_COUNTERS));
+  if (!table || !IST_HAS(table, ist_counters_extension, reset))
+    return fail(error, IST_UNAVAILABLE,
+                "device %s does not count what launches cost; simulated GPUs "
+                "do (sim:sm_80)",
+                name);
+  if (visit)
+    table->visit(device, visit, user);
+  else
+    table->reset(device);
+  return IST_OK;
+}
+
 ist_status ist_device::recordingBegin(ist_driver_queue *queue,
                                       ist_error *error) {
   IST_RECORD(error);
@@ -517,6 +534,19 @@ ist_status ist_device_fact(const ist_device *device, size_t index,
   *key = device->description.facts[index].key;
   *value = device->description.facts[index].value;
   return IST_OK;
+}
+
+ist_status ist_device_counters(ist_device *device,
+                               void (*visit)(void *, const char *, const char *,
+                                             uint64_t),
+                               void *user, ist_error *error) {
+  if (!visit)
+    return fail(error, IST_INVALID_ARGUMENT, "ist_device_counters: no visitor");
+  return device->counters(visit, user, error);
+}
+
+ist_status ist_device_reset_counters(ist_device *device, ist_error *error) {
+  return device->counters(nullptr, nullptr, error);
 }
 
 ist_status ist_device_alloc(ist_device *device, ist_memory memory,

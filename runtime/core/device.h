@@ -117,6 +117,11 @@ struct ist_device {
   /// that is on the device.
   bool hostAddress(const void *host, uint64_t bytes, uint64_t *address);
 
+  /// Of ist_device_counters; without a visitor they begin again at 0.
+  ist_status counters(void (*visit)(void *, const char *, const char *,
+                                    uint64_t),
+                      void *user, ist_error *error);
+
 private:
   friend class isthmus::Account;
   /// `queue` may be null; else memory comes and goes in its order, where there

@@ -44,8 +44,10 @@ public:
   bool prepare(Failure &failure);
   bool measure(Failure &failure);
   bool profile(Failure &failure);
+  bool count(Failure &failure);
   json result() const;
   void print(const json &j) const;
+  static void printCounters(const json &kernels);
 
 private:
   bool call(Failure &failure);
@@ -61,6 +63,7 @@ private:
   uint64_t iterations = 1;
   std::vector<double> perCall; // seconds, one a repetition
   json launches = json::array();
+  json counters = json::object(); // of one call, by kernel; or empty
 };
 
 bool Bench::prepare(Failure &failure) {
@@ -193,6 +196,24 @@ bool Bench::profile(Failure &failure) {
   return true;
 }
 
+/// What one call costs, where the device counts.
+bool Bench::count(Failure &failure) {
+  ist_error error = {};
+  if (ist_device_reset_counters(model.device.get(), &error))
+    return true;
+  if (!call(failure))
+    return false;
+  auto visit = [](void *to, const char *kernel, const char *counter,
+                  uint64_t value) {
+    (*static_cast<json *>(to))[kernel][counter] = value;
+  };
+  if (ist_device_counters(model.device.get(), visit, &counters, &error) ==
+      IST_OK)
+    return true;
+  failure = {error.code, error.message};
+  return false;
+}
+
 json Bench::result() const {
   std::vector<double> sorted = perCall;
   std::sort(sorted.begin(), sorted.end());
@@ -231,7 +252,8 @@ json Bench::result() const {
           {"mean_us", mean * 1e6},
           {"cv_percent", mean > 0 ? 100 * std::sqrt(variance) / mean : 0},
           {"session_bytes", counters.bytes},
-          {"launches", launches}};
+          {"launches", launches},
+          {"counters", this->counters}};
 }
 
 void Bench::print(const json &j) const {
@@ -248,6 +270,7 @@ void Bench::print(const json &j) const {
              j["median_us"].get<double>(), j["min_us"].get<double>(),
              j["cv_percent"].get<double>(), j["repetitions"].get<size_t>(),
              iterations);
+  printCounters(j["counters"]);
   if (!o.profile)
     return;
   fmt::print("\n{:>7} {:>12} {:>8}  {:<32} {}\n", "%", "mean us", "count",
@@ -263,11 +286,51 @@ void Bench::print(const json &j) const {
   }
 }
 
+/// A line for each kernel; what is 0 everywhere is left away.
+void Bench::printCounters(const json &kernels) {
+  static const std::pair<const char *, const char *> columns[] = {
+      {"launches", "launches"},
+      {"instructions", "instr"},
+      {"arithmetic", "arith"},
+      {"memory", "memory"},
+      {"control", "control"},
+      {"matrix", "matrix"},
+      {"barriers", "barriers"},
+      {"global_read_bytes", "glob rd B"},
+      {"global_written_bytes", "glob wr B"},
+      {"shared_read_bytes", "shared rd B"},
+      {"shared_written_bytes", "shared wr B"},
+      {"bank_conflicts", "conflicts"}};
+  if (kernels.empty())
+    return;
+  std::string head, total;
+  std::vector<std::string> shown;
+  for (const auto &[key, title] : columns) {
+    uint64_t sum = 0;
+    for (const auto &[name, counters] : kernels.items())
+      sum += counters.value(key, uint64_t(0));
+    if (!sum)
+      continue;
+    shown.push_back(key);
+    head += fmt::format(" {:>12}", title);
+    total += fmt::format(" {:>12}", sum);
+  }
+  fmt::print("\none call costs, in instructions of a warp or wave:\n{}  "
+             "kernel\n",
+             head);
+  for (const auto &[name, counters] : kernels.items()) {
+    for (const std::string &key : shown)
+      fmt::print(" {:>12}", counters.value(key, uint64_t(0)));
+    fmt::print("  {}\n", name);
+  }
+  fmt::print("{}  all\n", total);
+}
+
 int run(const Options &o) {
   Bench bench(o);
   Failure failure;
   if (!bench.prepare(failure) || !bench.measure(failure) ||
-      (o.profile && !bench.profile(failure)))
+      (o.profile && !bench.profile(failure)) || !bench.count(failure))
     return fail(failure);
   json j = bench.result();
   if (o.asJson)

@@ -52,16 +52,14 @@ bool localAddress(Warp &w, const Inst &i, uint32_t lane, uint64_t offset,
   return true;
 }
 
-/// The elements that lie in a buffer are read, the others are garbage.
-bool edgeOf(Warp &w, const Inst &i, uint32_t lane, uint64_t address,
-            uint32_t bytes, uint8_t **host) {
-  const Range *r = i.results > 1 ? w.group->find(address, i.bytes, false)
-                                 : nullptr;
+/// What lies in a buffer is read, the rest is garbage.
+bool edgeOf(Warp &w, uint32_t lane, uint64_t address, uint32_t bytes,
+            uint8_t **host) {
+  const Range *r = w.group->find(address, 1, false);
   if (!r || bytes > sizeof w.edges[0].bytes)
     return false;
   Edge &e = w.edges[lane];
   e.valid = static_cast<uint32_t>(r->address + r->bytes - address);
-  e.valid -= e.valid % i.bytes;
   std::memset(e.bytes, 0xcb, sizeof e.bytes);
   std::memcpy(e.bytes, reinterpret_cast<const void *>(address), e.valid);
   *host = e.bytes;
@@ -71,7 +69,7 @@ bool edgeOf(Warp &w, const Inst &i, uint32_t lane, uint64_t address,
 bool globalAddress(Warp &w, const Inst &i, uint32_t lane, uint64_t address,
                    uint32_t bytes, bool write, uint8_t **host) {
   if (!w.group->find(address, bytes, write)) {
-    if (!write && edgeOf(w, i, lane, address, bytes, host))
+    if (!write && edgeOf(w, lane, address, bytes, host))
       return true;
     w.fault(i, lane, w.group->describe(address, bytes, write));
     return false;
@@ -173,8 +171,7 @@ bool ptx::addressesOf(Warp &w, const Inst &i, uint32_t mask, unsigned source,
                       uint32_t bytes, bool write, uint64_t *address,
                       uint8_t **host) {
   Group &g = *w.group;
-  if (g.sanitizer &&
-      !g.sanitizer->clean(w, i, mask, i.s[source], "an address"))
+  if (g.sanitizer && !g.sanitizer->clean(w, i, mask, i.s[source], "an address"))
     return false;
   computeAddresses(w, i, mask, source, address);
   uint64_t low = address[0], high = low, bits = 0;

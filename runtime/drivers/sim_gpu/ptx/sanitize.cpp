@@ -174,7 +174,8 @@ bool Sanitizer::read(Warp &w, const Inst &i, uint32_t lane, const uint8_t *host,
   bool bad = false;
   const Edge &edge = w.edges[lane];
   if (host >= edge.bytes && host < edge.bytes + sizeof edge.bytes)
-    return host + bytes > edge.bytes + edge.valid;
+    return host >=
+           edge.bytes + edge.valid; // bytes of a word are not told apart
   if (!sharedOffset(host, offset)) {
     auto local = static_cast<uint64_t>(host - group.local.data());
     if (host >= group.local.data() && local < group.local.size())

@@ -29,9 +29,9 @@ struct AsyncCopy {
   uint32_t group; // of the thread; counted from 0
 };
 
-/// What a vector load finds that begins in a buffer and ends behind it: LLVM
-/// makes one load of four elements from three of an aligned pointer, since it
-/// cannot fault, and uses three.
+/// What an aligned load finds that begins in a buffer and ends behind it: LLVM
+/// makes one load of four elements from three of an aligned pointer, or of a
+/// word from three bytes, since it cannot fault, and uses three.
 struct Edge {
   uint8_t bytes[32];
   uint32_t valid;
