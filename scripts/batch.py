@@ -64,14 +64,14 @@ def _run_single(command, timeout):
     return ok() if done.returncode == 0 else died(done.returncode, done.stderr)
 
 
-def _run_process(tool, cases, timeout):
+def _run_process(tool, cases, timeout, flags):
     """One process over `cases`: the results until it ended, at least one."""
     with tempfile.NamedTemporaryFile("w", suffix=".json", delete=False) as f:
         json.dump(cases, f)
     results = []
     try:
         stderr = tempfile.TemporaryFile("w+", errors="replace")
-        process = subprocess.Popen([tool, f"--batch={f.name}"], stdout=subprocess.PIPE, stderr=stderr,
+        process = subprocess.Popen([tool, f"--batch={f.name}", *flags], stdout=subprocess.PIPE, stderr=stderr,
                                    text=True, errors="replace")
         lines = queue.Queue()
 
@@ -116,7 +116,7 @@ def _run_process(tool, cases, timeout):
     return results
 
 
-def run_all(tool, cases, single, jobs=2, timeout=60, progress=None):
+def run_all(tool, cases, single, jobs=2, timeout=60, progress=None, flags=()):
     """The result of every case, in order; `single` turns one into a command."""
     results = [None] * len(cases)
     done = 0
@@ -133,7 +133,7 @@ def run_all(tool, cases, single, jobs=2, timeout=60, progress=None):
         end = min(begin + CHUNK, len(cases))
         while begin < end:
             if has_batch(tool):
-                got = _run_process(tool, cases[begin:end], timeout)
+                got = _run_process(tool, cases[begin:end], timeout, flags)
             else:
                 got = [_run_single(single(cases[begin]), timeout)]
             results[begin : begin + len(got)] = got
@@ -160,7 +160,9 @@ def call_all(build, cases, **options):
     tool = os.path.join(build, "bin", "ist-run")
     if not has_batch(tool):
         sys.exit("error: this ist-run has no --batch")
-    return run_all(tool, cases, None, **options)
+    # It ends a case by itself, and goes on with the next one.
+    limit = options.pop("timeout", 60)
+    return run_all(tool, cases, None, timeout=limit + 30, flags=[f"--timeout={int(limit)}"], **options)
 
 
 class Progress:

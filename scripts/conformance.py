@@ -250,6 +250,7 @@ def main():
     parser.add_argument("--target", default="cpu:native", help="what to compile for (default: %(default)s)")
     parser.add_argument("--json", metavar="FILE", help="write every test's result")
     parser.add_argument("--filter", metavar="REGEX", help="only tests whose name holds a match")
+    parser.add_argument("--exclude", metavar="REGEX", help="only tests whose name holds no match")
     parser.add_argument("--sample", type=int, metavar="N", help="only N tests, the same for the same --seed")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="which tests --sample takes")
     parser.add_argument("--compile-only", action="store_true", help="stop after istc, and check the code of GPUs without one (assembled.py)")
@@ -277,6 +278,8 @@ def main():
         print(f"a sample of {options.sample} tests, --seed={options.seed}")
     if options.filter:
         cases = [c for c in cases if re.search(options.filter, c.name)]
+    if options.exclude:
+        cases = [c for c in cases if not re.search(options.exclude, c.name)]
     if options.sample and options.sample < len(cases):
         cases = sorted(random.Random(options.seed).sample(cases, options.sample))
     work = options.keep or tempfile.mkdtemp(prefix="isthmus-conformance-")

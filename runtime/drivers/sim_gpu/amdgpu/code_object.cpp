@@ -237,6 +237,9 @@ bool readDescriptor(Reader &r, CodeObject &o, uint64_t at, KernelFacts &k) {
     return r.fail(
         "'" + k.name +
         "' asks for f16 and f64 denormals as zeros, which is not supported");
+  if (4 * (k.preload + k.preloadOffset) > k.kernargBytes)
+    return r.fail("'" + k.name +
+                  "' has arguments in registers that it has not");
   if (k.ldsBytes > 160 << 10 || k.privateBytes > 1 << 20 ||
       k.kernargBytes > 1 << 20)
     return r.fail("'" + k.name + "' asks for more memory than any chip has");

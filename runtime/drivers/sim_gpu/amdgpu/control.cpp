@@ -46,7 +46,10 @@ static void signal(Wave &w, const Inst &i) {
   w.barrierAt = w.pc;
   ++w.group->counters->barriers;
 }
-static void wait(Wave &w, const Inst &) { w.atBarrier = true; }
+static void wait(Wave &w, const Inst &) {
+  w.atBarrier = true;
+  w.barrierAt = w.pc;
+}
 static void barrier(Wave &w, const Inst &i) {
   signal(w, i);
   w.atBarrier = true;

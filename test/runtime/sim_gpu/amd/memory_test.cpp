@@ -150,6 +150,12 @@ TEST(AMDMemory, Global) {
            l.out[0] = lanes[1].a[0], l.out[1] = lanes[1].a[1];
        },
        2},
+      // Data in the code, found from the program counter.
+      {"pc_9", "9",
+       "s_getpc_b64 s[20:21]\ns_branch 1f\n.long 0x12345678\n1:\n"
+       "s_load_dword s22, s[20:21], 0x4\n" +
+           std::string(wait9) + "v_mov_b32 v0, s22",
+       each([](L &l) { l.out[0] = 0x12345678; })},
       {"bytes_12", "12",
        "s_load_i8 s20, s[10:11], 0x3\ns_wait_kmcnt 0\nv_mov_b32 v0, s20",
        [](std::vector<L> &lanes) {
