@@ -1,8 +1,8 @@
-//===- plan_test.cpp - placement
-//-------------------------------------------===//
+//===- plan_test.cpp - placement ------------------------------------------===//
 #include "plan.h"
 
-#include <chrono>
+#include <cmath>
+#include <ctime>
 #include <gtest/gtest.h>
 #include <random>
 
@@ -48,10 +48,10 @@ TEST(Place, LiveIntervalsNeverOverlap) {
   }
 }
 
-/// A chain of a model's length: the work must not grow with its square.
-TEST(Place, ManyShortLives) {
+/// What placing the buffers of a chain of `n` operations costs, in seconds of
+/// this thread's: the least of some runs.
+double costOfChain(uint32_t n) {
   std::mt19937 random(2);
-  constexpr uint32_t n = 60000;
   std::vector<Interval> v(n);
   for (uint32_t i = 0; i < n; ++i)
     v[i] = {64 + random() % 100000, i, i + static_cast<uint32_t>(random() % 4),
@@ -59,12 +59,27 @@ TEST(Place, ManyShortLives) {
   // Some live for long.
   for (uint32_t i = 0; i < 20; ++i)
     v[random() % n] = {1000, 0, n, 0};
-  uint64_t total = 0;
-  auto begin = std::chrono::steady_clock::now();
-  ASSERT_TRUE(place(v.data(), n, &total));
-  std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-  EXPECT_LT(took.count(), 2.0);
-  EXPECT_LT(total, 1000000u);
+  auto now = [] {
+    timespec t;
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+  };
+  double least = INFINITY;
+  for (int round = 0; round < 5; ++round) {
+    std::vector<Interval> work = v;
+    uint64_t total = 0;
+    double begin = now();
+    EXPECT_TRUE(place(work.data(), n, &total));
+    least = std::min(least, now() - begin);
+    EXPECT_LT(total, 1000000u);
+  }
+  return least;
+}
+
+/// The work must not grow with a model's square: eight times the length would
+/// cost 64 times as much.
+TEST(Place, ManyShortLives) {
+  EXPECT_LT(costOfChain(32000), 24 * costOfChain(4000));
 }
 
 TEST(Place, ReusesMemory) {

@@ -9,6 +9,7 @@
 #include "dialects/Graph/Graph.h"
 #include "dialects/Graph/Transforms/Fuse.h"
 #include "dialects/Graph/Transforms/SplitReductions.h"
+#include "dialects/Kernel/Transforms/AttentionGroup.h"
 #include "dialects/Kernel/Transforms/RowGroup.h"
 #include "llvm/ADT/SetVector.h"
 
@@ -82,6 +83,7 @@ public:
 private:
   void take(Group group);
   void growRows(linalg::GenericOp seed);
+  bool takeAttention(linalg::GenericOp output);
   bool comesBack(ArrayRef<linalg::GenericOp> group);
   bool isFree(Operation *op) const {
     return op && op->getBlock() == &block && isKernelOp(op) &&
@@ -185,6 +187,33 @@ void Former::growRows(linalg::GenericOp seed) {
   take(Group(group.begin(), group.end()));
 }
 
+bool Former::takeAttention(linalg::GenericOp output) {
+  kernel::AttentionGroup attention;
+  kernel::AttentionTile tile;
+  if (!kernel::findAttention(output, attention).empty() ||
+      !kernel::chooseAttentionTile(attention, info, tile).empty())
+    return false;
+  SmallVector<linalg::GenericOp> ops = attention.ops();
+  for (linalg::GenericOp op : ops) {
+    if (!isFree(op))
+      return false;
+    for (Operation *user : op->getUsers())
+      if (op != output && !llvm::is_contained(ops, user))
+        return false;
+  }
+  llvm::sort(ops, [&](Operation *x, Operation *y) {
+    return position.lookup(x) < position.lookup(y);
+  });
+  if (comesBack(ops))
+    return false;
+  Group group(ops.begin(), ops.end());
+  if (linalg::GenericOp epilogue = findEpilogue(output, info))
+    if (isFree(epilogue))
+      group.push_back(epilogue);
+  take(group);
+  return true;
+}
+
 SmallVector<Group> Former::run(bool fuse) {
   auto withEpilogue = [&](Operation *op) {
     Group group = {op};
@@ -194,6 +223,10 @@ SmallVector<Group> Former::run(bool fuse) {
     take(group);
   };
   if (fuse) {
+    for (Operation &op : block)
+      if (auto generic = dyn_cast<linalg::GenericOp>(op);
+          generic && isFree(&op) && isContraction(&op))
+        takeAttention(generic);
     for (Operation &op : block)
       if (isFree(&op) && isContraction(&op))
         withEpilogue(&op);

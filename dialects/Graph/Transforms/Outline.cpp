@@ -254,6 +254,8 @@ void Outliner::returnReferences(func::FuncOp func) {
 
 static std::string labelOf(ArrayRef<Operation *> group) {
   Operation *op = group.front();
+  if (group.size() > 2 && graph::isContraction(op))
+    return "attention";
   // An anchor with its epilogue has the anchor's name.
   if (group.size() > 1 && !graph::isContraction(op))
     return "rows";

@@ -293,8 +293,11 @@ std::string kernel::planLoops(FuncOp kernel, const TargetInfo &info,
   Epilogue epilogue;
   std::string why = findAnchor(kernel, main, epilogue);
   RowGroup group;
+  AttentionGroup attention;
+  bool attends = false;
   if (!why.empty()) {
-    std::string whyNoRows = findRows(kernel, group);
+    attends = findAttention(kernel, attention, epilogue).empty();
+    std::string whyNoRows = attends ? "" : findRows(kernel, group);
     if (!whyNoRows.empty())
       return why + "; no rows: " + whyNoRows;
     main = nullptr;
@@ -312,7 +315,9 @@ std::string kernel::planLoops(FuncOp kernel, const TargetInfo &info,
             : reduces ? std::min(64u, info.maxGroup)
                       : std::min(256u, info.maxGroup);
   TileBuilder tb(kernel, lanes);
-  if (!main)
+  if (attends)
+    emitAttentionOnScalars(tb, attention, epilogue, serial);
+  else if (!main)
     emitRowsOnScalars(tb, group, serial);
   else if (auto op = dyn_cast<graph::ConvOp>(main))
     emitConv(tb, op, epilogue);

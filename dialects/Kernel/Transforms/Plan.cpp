@@ -24,6 +24,7 @@ static const Row rows[] = {
     {"conv", false, planConv},
     {"matrix", true, planMatrix},
     {"tiles", true, planTiles},
+    {"attention", true, planAttention},
     {"rows", true,
      [](FuncOp k, const TargetInfo &info) {
        return info.form == Form::lanes ? planLaneRows(k, info)

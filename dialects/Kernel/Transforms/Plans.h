@@ -7,6 +7,7 @@
 #ifndef ISTHMUS_DIALECTS_KERNEL_TRANSFORMS_PLANS_H
 #define ISTHMUS_DIALECTS_KERNEL_TRANSFORMS_PLANS_H
 
+#include "dialects/Kernel/Transforms/AttentionGroup.h"
 #include "dialects/Kernel/Transforms/Plan.h"
 #include "dialects/Kernel/Transforms/RowGroup.h"
 #include "dialects/Kernel/Transforms/TileBuilder.h"
@@ -24,10 +25,16 @@ std::string planRows(FuncOp kernel, const TargetInfo &info);
 std::string planMatrix(FuncOp kernel, const TargetInfo &info);
 std::string planTiles(FuncOp kernel, const TargetInfo &info);
 std::string planLaneRows(FuncOp kernel, const TargetInfo &info);
+std::string planAttention(FuncOp kernel, const TargetInfo &info);
 std::string planLoops(FuncOp kernel, const TargetInfo &info, bool serial);
 
 /// Runs a row group one row a point, on scalars: what `loops` does with it.
 void emitRowsOnScalars(TileBuilder &tb, const RowGroup &group, bool serial);
+
+/// The same for attention, a query a point; the scores are computed again
+/// wherever they are needed.
+void emitAttentionOnScalars(TileBuilder &tb, const AttentionGroup &group,
+                            const Epilogue &epilogue, bool serial);
 
 /// A sum of products of two f32 tensors as planContraction takes it, its right
 /// operand packed or not.
