@@ -100,6 +100,23 @@ static FailureOr<ImportValue *> modified(NodeContext &c,
   return (*results)[0];
 }
 
+/// `mask`, which broadcasts to [batch, heads, rows, columns], for heads that
+/// are two dims. False: how its heads broadcast is not known yet.
+static bool splitMaskHeads(NodeContext &c, ImportValue *&mask, int64_t kvHeads,
+                           int64_t group) {
+  if (mask->rank() < 3 || mask->rank() > 4)
+    return true; // it has none
+  int64_t at = mask->rank() - 3;
+  auto heads = IndexMath::known(mask->sizes[at]);
+  if (!heads || (*heads != 1 && *heads != kvHeads * group))
+    return false;
+  Sizes sizes = mask->sizes;
+  sizes[at] = c.idx.constant(*heads == 1 ? 1 : kvHeads);
+  sizes.insert(sizes.begin() + at + 1, c.idx.constant(*heads == 1 ? 1 : group));
+  mask = reshape(c, *mask, sizes);
+  return true;
+}
+
 /// softmax(q k^T scale + masks) v. The result, and the scores when they are
 /// wanted.
 static FailureOr<std::pair<ImportValue *, ImportValue *>>
@@ -167,8 +184,18 @@ attend(NodeContext &c, AttentionPlan plan) {
                Access{plan.k.value,
                       plan.k.order<AffineExpr>(d(0), d(1), d(3 + s), d(4 + s))},
                scoreLoops, 4 + s, type == wide ? type : wide);
+  // Heads stay two dims unless somebody else is to see the scores.
+  bool apart =
+      grouped && plan.outputMode < 0 && !plan.scoreMod && !plan.probMod;
+  ImportValue *mask = plan.mask;
+  if (mask && apart)
+    apart = splitMaskHeads(c, mask, *kvHeads, group);
   Sizes shape{batch, heads, rows, columns};
-  scores = reshape(c, *scores, shape);
+  if (apart)
+    shape = {batch, m.constant(*kvHeads), m.constant(group), rows, columns};
+  else
+    scores = reshape(c, *scores, shape);
+  unsigned row = shape.size() - 2, column = row + 1;
 
   auto scaled = [&](FloatOps &f, Value v) {
     double scale = plan.scale;
@@ -195,29 +222,29 @@ attend(NodeContext &c, AttentionPlan plan) {
                           });
 
   // Scale, softcap and masks in one pass.
-  SmallVector<Access> ins{Access{scores, dimExprs(c, 4)}};
+  SmallVector<Access> ins{Access{scores, dimExprs(c, shape.size())}};
   ImportValue *shortMask = nullptr; // read where it reaches only
   SmallVector<Value> shortSizes;
   int maskAt = -1, validAt = -1;
-  if (plan.mask) {
-    int64_t rank = plan.mask->rank();
-    if (rank < 1 || rank > 4 ||
-        (plan.mask->dtype != DType::i1 && !isFloat(plan.mask->dtype)))
+  if (mask) {
+    int64_t rank = mask->rank();
+    if (plan.mask->rank() < 1 || plan.mask->rank() > 4 ||
+        (mask->dtype != DType::i1 && !isFloat(mask->dtype)))
       return failure(failed(
           c.invalid("the mask must be bool or float, of rank 4 at most")));
-    OpFoldResult last = plan.mask->sizes.back();
+    OpFoldResult last = mask->sizes.back();
     bool full = IndexMath::same(last, columns) || IndexMath::known(last) == 1;
     // A mask of one column broadcasts, unless it is short.
     if (!full) {
       if (failed(c.check(m.cmp(P::sle, last, columns),
                          "the mask is longer than the keys")))
         return failure();
-      shortMask = plan.mask;
+      shortMask = mask;
     }
     Sizes want = shape;
     if (!full)
-      want[3] = last;
-    auto access = broadcastAccess(c, *plan.mask, want);
+      want.back() = last;
+    auto access = broadcastAccess(c, *mask, want);
     if (failed(access))
       return failure();
     if (full) {
@@ -239,50 +266,51 @@ attend(NodeContext &c, AttentionPlan plan) {
       plan.softmaxType == DType::undefined ? wide : plan.softmaxType;
   bool roundFirst = plan.outputMode == 2;
   DType biasedType = roundFirst ? wide : softmaxType;
-  ImportValue *biased = generic(
-      c, ins, shape, biasedType,
-      [&](OpBuilder &b, Location loc, ValueRange a) -> Value {
-        FloatOps f(b, loc, wide);
-        Value v = capped(f, scaled(f, a[0])), masked = f.k(0);
-        if (std::isinf(plan.masked))
-          masked = f.inf(true);
-        else
-          masked = f.k(plan.masked);
-        auto index = [&](int64_t i) -> Value {
-          return linalg::IndexOp::create(b, loc, i);
-        };
-        auto apply = [&](Value e) {
-          if (plan.mask->dtype == DType::i1)
-            return f.select(e, v, f.addf(v, masked));
-          return f.addf(v, f.cast(e, plan.mask->dtype, wide));
-        };
-        if (maskAt >= 0)
-          v = apply(a[maskAt]);
-        if (shortMask) {
-          Value column = index(3), inside = f.lt(column, maskLast);
-          SmallVector<Value> at;
-          int64_t rank = shortMask->rank();
-          for (int64_t i = 0; i < rank; ++i) {
-            if (i + 1 == rank)
-              at.push_back(f.max(f.min(column, f.sub(maskLast, f.index(1))),
-                                 f.index(0)));
-            else
-              at.push_back(shortMask->dim(i) == 1 ? f.index(0)
-                                                  : index(4 - rank + i));
-          }
-          Value e = tensor::ExtractOp::create(b, loc, maskTensor, at);
-          v = f.select(inside, apply(e), f.inf(true));
-        }
-        if (plan.causal) {
-          Value ahead = f.lt(f.add(index(2), past), index(3));
-          v = f.select(ahead, f.inf(true), v);
-        }
-        if (validAt >= 0) {
-          Value beyond = f.ge(index(3), f.toIndex(a[validAt]));
-          v = f.select(beyond, f.inf(true), v);
-        }
-        return f.cast(v, wide, biasedType);
-      });
+  ImportValue *biased =
+      generic(c, ins, shape, biasedType,
+              [&](OpBuilder &b, Location loc, ValueRange a) -> Value {
+                FloatOps f(b, loc, wide);
+                Value v = capped(f, scaled(f, a[0])), masked = f.k(0);
+                if (std::isinf(plan.masked))
+                  masked = f.inf(true);
+                else
+                  masked = f.k(plan.masked);
+                auto index = [&](int64_t i) -> Value {
+                  return linalg::IndexOp::create(b, loc, i);
+                };
+                auto apply = [&](Value e) {
+                  if (mask->dtype == DType::i1)
+                    return f.select(e, v, f.addf(v, masked));
+                  return f.addf(v, f.cast(e, mask->dtype, wide));
+                };
+                if (maskAt >= 0)
+                  v = apply(a[maskAt]);
+                if (shortMask) {
+                  Value key = index(column), inside = f.lt(key, maskLast);
+                  SmallVector<Value> at;
+                  int64_t rank = shortMask->rank();
+                  for (int64_t i = 0; i < rank; ++i) {
+                    if (i + 1 == rank)
+                      at.push_back(f.max(
+                          f.min(key, f.sub(maskLast, f.index(1))), f.index(0)));
+                    else
+                      at.push_back(shortMask->dim(i) == 1
+                                       ? f.index(0)
+                                       : index(shape.size() - rank + i));
+                  }
+                  Value e = tensor::ExtractOp::create(b, loc, maskTensor, at);
+                  v = f.select(inside, apply(e), f.inf(true));
+                }
+                if (plan.causal) {
+                  Value ahead = f.lt(f.add(index(row), past), index(column));
+                  v = f.select(ahead, f.inf(true), v);
+                }
+                if (validAt >= 0) {
+                  Value beyond = f.ge(index(column), f.toIndex(a[validAt]));
+                  v = f.select(beyond, f.inf(true), v);
+                }
+                return f.cast(v, wide, biasedType);
+              });
   if (plan.outputMode == 2)
     shown = castTo(c, *biased, type);
   if (biased->dtype != softmaxType)
@@ -293,7 +321,7 @@ attend(NodeContext &c, AttentionPlan plan) {
   biased = *changed;
   // The probabilities are rounded to the inputs' type, as the weights of v.
   ImportValue *weights =
-      softmaxOf(c, *biased, 3, /*isLog=*/false,
+      softmaxOf(c, *biased, column, /*isLog=*/false,
                 plan.softmaxType == DType::undefined ? type : softmaxType);
   changed = modified(c, plan.probMod, weights, "prob_mod");
   if (failed(changed))
@@ -304,7 +332,7 @@ attend(NodeContext &c, AttentionPlan plan) {
   weights = castTo(c, *weights, type);
 
   // Loops: the result's dims, then the column.
-  if (grouped)
+  if (grouped && !apart)
     weights = reshape(
         c, *weights,
         {batch, m.constant(*kvHeads), m.constant(group), rows, columns});
