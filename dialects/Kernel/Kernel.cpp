@@ -167,6 +167,13 @@ LogicalResult AllocOp::verify() {
   if (!type.hasStaticShape() || type.getMemorySpaceAsInt() != kWorkgroupSpace)
     return emitOpError("workgroup memory is a static memref in memory space ")
            << kWorkgroupSpace << ", got " << type;
+  SmallVector<int64_t> strides;
+  int64_t offset = 0;
+  if (failed(type.getStridesAndOffset(strides, offset)) || offset != 0 ||
+      llvm::any_of(strides, [](int64_t s) { return s < 0; }))
+    return emitOpError("workgroup memory has constant strides and begins at "
+                       "its first element, got ")
+           << type;
   return success();
 }
 

@@ -161,14 +161,20 @@ static LogicalResult lowerAlloc(kernel::AllocOp op, StringRef name,
   if (!element || !element.isIntOrFloat())
     return op.emitError("workgroup memory of ")
            << type.getElementType() << " cannot be laid out";
-  int64_t bytes = llvm::divideCeil(element.getIntOrFloatBitWidth(), 8) *
-                  type.getNumElements();
+  // To the last element: rows may be padded.
+  int64_t elements = type.getNumElements() ? 1 : 0;
+  for (auto [size, stride] :
+       llvm::zip_equal(type.getShape(), type.getStridesAndOffset().first))
+    if (elements)
+      elements += (size - 1) * stride;
+  int64_t bytes =
+      llvm::divideCeil(element.getIntOrFloatBitWidth(), 8) * elements;
   total = llvm::alignTo(total, kWorkgroupAlign) + bytes;
   OpBuilder b(op);
   auto module = op->getParentOfType<ModuleOp>();
   b.setInsertionPointToStart(module.getBody());
   auto global = LLVM::GlobalOp::create(
-      b, op.getLoc(), LLVM::LLVMArrayType::get(element, type.getNumElements()),
+      b, op.getLoc(), LLVM::LLVMArrayType::get(element, elements),
       /*isConstant=*/false, LLVM::Linkage::Internal, name, Attribute(),
       kWorkgroupAlign, kernel::kWorkgroupSpace);
   b.setInsertionPoint(op);

@@ -300,6 +300,15 @@ kernel.func @f form(tiled) grid(#g) {
 
 // -----
 
+#g = affine_map<() -> (1)>
+kernel.func @f form(tiled) grid(#g) {
+  // expected-error@+1 {{'kernel.alloc' op workgroup memory has constant strides and begins at its first element, got 'memref<4x4xf32, strided<[8, 1], offset: 2>, 3>'}}
+  %m = kernel.alloc : memref<4x4xf32, strided<[8, 1], offset: 2>, 3>
+  kernel.return
+}
+
+// -----
+
 #g = affine_map<()[s0] -> (s0)>
 kernel.func @f form(tiled) sizes(%n) in %x: memref<?xf32>{%n} grid(#g) {
   %c0 = arith.constant 0 : index

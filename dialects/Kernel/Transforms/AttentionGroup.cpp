@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Kernel/Transforms/AttentionGroup.h"
+#include "dialects/Kernel/Transforms/Product.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -231,8 +232,8 @@ std::string kernel::findAttention(FuncOp kernel, AttentionGroup &group,
 // The tile
 //===----------------------------------------------------------------------===//
 
-static std::optional<int64_t> productOf(linalg::GenericOp op,
-                                        ArrayRef<unsigned> loops) {
+static std::optional<int64_t> extentOf(linalg::GenericOp op,
+                                       ArrayRef<unsigned> loops) {
   SmallVector<int64_t> sizes = op.getStaticLoopRanges();
   int64_t all = 1;
   for (unsigned d : loops) {
@@ -248,10 +249,10 @@ std::string kernel::chooseAttentionTile(const AttentionGroup &group,
                                         AttentionTile &tile) {
   if (info.form != Form::lanes)
     return "for targets that run lanes";
-  auto depth = productOf(group.scores, group.depth),
-       width = productOf(group.output, group.width),
-       queries = productOf(group.scores, group.queries),
-       keys = productOf(group.scores, {group.rank() - 1});
+  auto depth = extentOf(group.scores, group.depth),
+       width = extentOf(group.output, group.width),
+       queries = extentOf(group.scores, group.queries),
+       keys = extentOf(group.scores, {group.rank() - 1});
   if (!depth || !width)
     return "the heads' size is not known";
   // One query a head is a reduction over the keys, not a product.
@@ -259,19 +260,39 @@ std::string kernel::chooseAttentionTile(const AttentionGroup &group,
     return "too few queries for tiles";
   tile.depth = llvm::alignTo(*depth, 16);
   tile.width = llvm::alignTo(*width, 16);
-  int64_t budget = int64_t(info.workgroupBytes);
-  for (int64_t side : {64, 32, 16}) {
-    tile.queries = tile.keys = side;
+  auto elementOf = [](linalg::GenericOp op, unsigned operand) {
+    return getElementTypeOrSelf(op.getDpsInputs()[operand].getType());
+  };
+  Type narrow = elementOf(group.scores, group.query),
+       f32 = Float32Type::get(narrow.getContext());
+  bool alike = narrow == elementOf(group.scores, group.key) &&
+               narrow == elementOf(group.output, group.weight) &&
+               narrow == elementOf(group.output, group.value);
+  tile.unit = alike && narrow.getIntOrFloatBitWidth() == 16
+                  ? unitFor(info, narrow, false, narrow, false, f32)
+                  : nullptr;
+  tile.type = tile.unit ? narrow : f32;
+  int64_t bytes = tile.type.getIntOrFloatBitWidth() / 8;
+  constexpr std::pair<int64_t, int64_t> sides[] = {
+      {64, 64}, {64, 32}, {32, 32}, {32, 16}, {16, 16}};
+  for (auto [most, mostKeys] : sides) {
+    tile.queries = most;
+    tile.keys = mostKeys;
     while (tile.queries > 16 && queries && *queries <= tile.queries / 2)
       tile.queries /= 2;
     while (tile.keys > 16 && keys && *keys <= tile.keys / 2)
       tile.keys /= 2;
-    int64_t floats = tile.queries * (tile.depth + tile.width + tile.keys + 3) +
-                     tile.keys * (tile.depth + tile.width);
-    if (floats * 4 > budget)
+    int64_t multiplied =
+        tile.queries * tile.pitch(tile.depth) +
+        tile.keys * (tile.pitch(tile.depth) + tile.pitch(tile.width));
+    if (tile.unit)
+      multiplied += tile.queries * tile.pitch(tile.keys);
+    int64_t f32s = tile.queries * (tile.width + tile.keys + 3);
+    if (multiplied * bytes + f32s * 4 > int64_t(info.workgroupBytes))
       continue;
-    // Every tile is dealt to the lanes evenly; sixteen sums a lane or so.
-    tile.lanes = std::clamp<int64_t>(tile.queries * tile.keys / 16, 32,
+    // Sixteen sums a lane or so, eight of a unit's.
+    int64_t lanes = tile.queries * tile.keys / (tile.unit ? 8 : 16);
+    tile.lanes = std::clamp<int64_t>(lanes, std::max(32u, info.subgroup),
                                      std::min(256u, info.maxGroup));
     return "";
   }

@@ -53,8 +53,9 @@ private:
       all = tb.mul(all, size);
     return all;
   }
-  Value constant(double v) {
-    return arith::ConstantOp::create(b, loc, b.getF32FloatAttr(float(v)));
+  Value constant(double v, Type type = {}) {
+    return arith::ConstantOp::create(b, loc,
+                                     b.getFloatAttr(type ? type : f32, v));
   }
   Value add(Value x, Value y) { return arith::AddIOp::create(b, loc, x, y); }
   Value below(Value x, Value y) {
@@ -67,13 +68,18 @@ private:
   void store(Value v, Value memref, ValueRange at) {
     memref::StoreOp::create(b, loc, v, memref, at);
   }
-  Value wide(Value v) {
-    return v.getType() == f32 ? v : arith::ExtFOp::create(b, loc, f32, v);
+  Value as(Type type, Value v) {
+    if (v.getType() == type)
+      return v;
+    if (v.getType().getIntOrFloatBitWidth() < type.getIntOrFloatBitWidth())
+      return arith::ExtFOp::create(b, loc, type, v);
+    return arith::TruncFOp::create(b, loc, type, v);
   }
   /// An element of an operand of one of the products.
-  Value element(linalg::GenericOp op, unsigned i, ArrayRef<Value> ivs) {
-    return wide(tb.load(tb.memoryOf(op.getDpsInputs()[i]),
-                        tb.apply(op.getIndexingMapsArray()[i], ivs)));
+  Value element(linalg::GenericOp op, unsigned i, ArrayRef<Value> ivs,
+                Type type) {
+    return as(type, tb.load(tb.memoryOf(op.getDpsInputs()[i]),
+                            tb.apply(op.getIndexingMapsArray()[i], ivs)));
   }
   Value ifElse(Value condition, function_ref<Value()> then, Value otherwise);
   Value loop(OpFoldResult size, Value init,
@@ -104,6 +110,18 @@ private:
   Value alloc(ArrayRef<int64_t> shape) {
     return AllocOp::create(
         b, loc, MemRefType::get(shape, f32, AffineMap(), kWorkgroupSpace));
+  }
+  /// Of what is multiplied.
+  Value alloc(const AttentionTile &tile, int64_t rows, int64_t columns) {
+    auto layout =
+        StridedLayoutAttr::get(b.getContext(), 0, {tile.pitch(columns), 1});
+    auto plain = MemRefType::get({rows, columns}, tile.type, AffineMap(),
+                                 kWorkgroupSpace);
+    return AllocOp::create(b, loc,
+                           tile.unit
+                               ? MemRefType::get({rows, columns}, tile.type,
+                                                 layout, plain.getMemorySpace())
+                               : plain);
   }
   void forTile(ArrayRef<int64_t> shape, function_ref<void(ValueRange)> body);
 
@@ -210,10 +228,13 @@ void Emitter::onTiles(const AttentionTile &tile) {
   Value sizeM = tb.toValue(queries), sizeK = tb.toValue(product(depthSizes)),
         sizeN = tb.toValue(product(widthSizes)),
         keys = tb.toValue(scoreSizes[g.rank() - 1]);
-  Value tileQ = alloc({tile.queries, tile.depth}),
-        tileK = alloc({tile.depth, tile.keys}),
-        tileV = alloc({tile.keys, tile.width}),
+  // A unit takes keys as they lie; multiply-add reads along them.
+  Value tileQ = alloc(tile, tile.queries, tile.depth),
+        tileK = tile.unit ? alloc(tile, tile.keys, tile.depth)
+                          : alloc(tile, tile.depth, tile.keys),
+        tileV = alloc(tile, tile.keys, tile.width),
         tileS = alloc({tile.queries, tile.keys}),
+        tileP = tile.unit ? alloc(tile, tile.queries, tile.keys) : tileS,
         tileO = alloc({tile.queries, tile.width}),
         rowMax = alloc({tile.queries}), rowSum = alloc({tile.queries}),
         rowGrowth = alloc({tile.queries});
@@ -228,9 +249,10 @@ void Emitter::onTiles(const AttentionTile &tile) {
         [&] {
           return element(g.scores, g.query,
                          scoreIvs(batch, query(p[0]), tb.index(0),
-                                  tb.coordinatesOf(p[1], depthSizes)));
+                                  tb.coordinatesOf(p[1], depthSizes)),
+                         tile.type);
         },
-        constant(0));
+        constant(0, tile.type));
     store(v, tileQ, p);
   });
   forTile({tile.queries, tile.width},
@@ -258,10 +280,14 @@ void Emitter::onTiles(const AttentionTile &tile) {
             return element(g.scores, g.key,
                            scoreIvs(batch,
                                     SmallVector<Value>(querySizes.size(), zero),
-                                    key, tb.coordinatesOf(d, depthSizes)));
+                                    key, tb.coordinatesOf(d, depthSizes)),
+                           tile.type);
           },
-          constant(0));
-      store(v, tileK, {d, j});
+          constant(0, tile.type));
+      if (tile.unit)
+        store(v, tileK, {j, d});
+      else
+        store(v, tileK, {d, j});
     };
     if (alongKeys)
       forTile({tile.depth, tile.keys},
@@ -277,15 +303,24 @@ void Emitter::onTiles(const AttentionTile &tile) {
             return element(
                 g.output, g.value,
                 outputIvs(batch, SmallVector<Value>(querySizes.size(), zero),
-                          key, tb.coordinatesOf(p[1], widthSizes)));
+                          key, tb.coordinatesOf(p[1], widthSizes)),
+                tile.type);
           },
-          constant(0));
+          constant(0, tile.type));
       store(v, tileV, p);
     });
 
     auto scores = VectorType::get({tile.queries, tile.keys}, f32);
     Value none = vector::BroadcastOp::create(b, loc, scores, constant(0));
-    Value s = MmaOp::create(b, loc, scores, tileQ, tileK, none, StringAttr());
+    StringAttr unit =
+        tile.unit ? b.getStringAttr(tile.unit->name) : StringAttr();
+    Value keyRows = tileK;
+    if (tile.unit)
+      keyRows = memref::TransposeOp::create(
+          b, loc, tileK,
+          AffineMapAttr::get(AffineMap::getPermutationMap(
+              ArrayRef<unsigned>{1, 0}, b.getContext())));
+    Value s = MmaOp::create(b, loc, scores, tileQ, keyRows, none, unit);
     const bool inBounds[] = {true, true};
     vector::TransferWriteOp::create(b, loc, s, tileS, ValueRange{zero, zero},
                                     inBounds);
@@ -312,7 +347,10 @@ void Emitter::onTiles(const AttentionTile &tile) {
       store(weight(old, now), rowGrowth, p);
     });
     forTile({tile.queries, tile.keys}, [&](ValueRange p) {
-      store(weight(load(tileS, p), load(rowMax, p[0])), tileS, p);
+      Value w = weight(load(tileS, p), load(rowMax, p[0]));
+      if (tile.unit)
+        store(as(tile.type, w), tileP, p);
+      store(w, tileS, p);
     });
     forTile({tile.queries}, [&](ValueRange p) {
       Value scaled =
@@ -331,7 +369,7 @@ void Emitter::onTiles(const AttentionTile &tile) {
     auto outputs = VectorType::get({tile.queries, tile.width}, f32);
     Value so =
         vector::LoadOp::create(b, loc, outputs, tileO, ValueRange{zero, zero});
-    Value o = MmaOp::create(b, loc, outputs, tileS, tileV, so, StringAttr());
+    Value o = MmaOp::create(b, loc, outputs, tileP, tileV, so, unit);
     vector::TransferWriteOp::create(b, loc, o, tileO, ValueRange{zero, zero},
                                     inBounds);
   }
@@ -359,7 +397,8 @@ std::string kernel::planAttention(FuncOp kernel, const TargetInfo &info) {
   TileBuilder tb(kernel);
   Emitter(tb, group, epilogue).onTiles(tile);
   tb.finish("attention " + std::to_string(tile.queries) + "x" +
-            std::to_string(tile.keys));
+            std::to_string(tile.keys) +
+            (tile.unit ? std::string(" ") + tile.unit->name : ""));
   return "";
 }
 
@@ -382,8 +421,8 @@ void Emitter::onScalars(bool serial) {
       Value sum = loop(depth, constant(0), [&](Value d, Value sum) -> Value {
         SmallVector<Value> ivs =
             scoreIvs(batch, query, key, tb.coordinatesOf(d, depthSizes));
-        Value v = arith::MulFOp::create(b, loc, element(g.scores, 0, ivs),
-                                        element(g.scores, 1, ivs));
+        Value v = arith::MulFOp::create(b, loc, element(g.scores, 0, ivs, f32),
+                                        element(g.scores, 1, ivs, f32));
         return arith::AddFOp::create(b, loc, sum, v);
       });
       SmallVector<Value> point = scoreIvs(batch, query, key, {});
@@ -402,7 +441,8 @@ void Emitter::onScalars(bool serial) {
     SmallVector<Value> place =
         tb.coordinatesOf(each.getInductionVar(), widthSizes);
     Value v = loop(keys, constant(0), [&](Value key, Value sum) -> Value {
-      Value x = element(g.output, g.value, outputIvs(batch, query, key, place));
+      Value x =
+          element(g.output, g.value, outputIvs(batch, query, key, place), f32);
       Value w = arith::MulFOp::create(b, loc, weight(score(key), max), x);
       return arith::AddFOp::create(b, loc, sum, w);
     });

@@ -61,11 +61,13 @@ static bool isType(UnitType unit, Type type, bool isUnsigned, bool tf32) {
   return false;
 }
 
-static const MatrixUnit *chooseUnit(const Product &p, const TargetInfo &info) {
+const MatrixUnit *kernel::unitFor(const TargetInfo &info, Type a,
+                                  bool unsignedA, Type b, bool unsignedB,
+                                  Type sum) {
   for (const MatrixUnit &unit : info.units)
-    if (isType(unit.a, p.a.narrow, p.a.isUnsigned, info.tf32) &&
-        isType(unit.b, p.b.narrow, p.b.isUnsigned, info.tf32) &&
-        isType(unit.sum, p.sum, false, info.tf32))
+    if (isType(unit.a, a, unsignedA, info.tf32) &&
+        isType(unit.b, b, unsignedB, info.tf32) &&
+        isType(unit.sum, sum, false, info.tf32))
       return &unit;
   return nullptr;
 }
@@ -374,7 +376,8 @@ std::string kernel::planMatrix(FuncOp kernel, const TargetInfo &info) {
   return planAsProduct(
       kernel, info,
       [&](TileBuilder &tb, const Product &p, std::string &plan) -> std::string {
-        const MatrixUnit *unit = chooseUnit(p, info);
+        const MatrixUnit *unit = unitFor(info, p.a.narrow, p.a.isUnsigned,
+                                         p.b.narrow, p.b.isUnsigned, p.sum);
         if (!unit)
           return "no matrix unit for " + typesOf(p);
         Shape s = chooseShape(tb, p, *unit, info);

@@ -56,6 +56,10 @@ int64_t fitTile(std::optional<int64_t> size, int64_t most, int64_t least);
 mlir::OpFoldResult productOf(TileBuilder &tb,
                              llvm::ArrayRef<mlir::OpFoldResult> sizes);
 
+/// The target's unit that multiplies elements of these types, or null.
+const MatrixUnit *unitFor(const TargetInfo &info, mlir::Type a, bool unsignedA,
+                          mlir::Type b, bool unsignedB, mlir::Type sum);
+
 /// Plans `kernel` as a product: `emit` builds it, sets the group, and returns
 /// "" with the plan's name in `plan`, or builds nothing and returns why it
 /// declines, as this does.

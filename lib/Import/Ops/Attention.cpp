@@ -227,7 +227,6 @@ attend(NodeContext &c, AttentionPlan plan) {
   SmallVector<Value> shortSizes;
   int maskAt = -1, validAt = -1;
   if (mask) {
-    int64_t rank = mask->rank();
     if (plan.mask->rank() < 1 || plan.mask->rank() > 4 ||
         (mask->dtype != DType::i1 && !isFloat(mask->dtype)))
       return failure(failed(
