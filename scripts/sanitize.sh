@@ -16,5 +16,5 @@ if [ ! -f "$dir/build.ninja" ]; then
 fi
 say "building with the $kind sanitizer"
 ninja -C "$dir" -j "$JOBS" >&2
-export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 TSAN_OPTIONS=halt_on_error=1
+export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 TSAN_OPTIONS=halt_on_error=1:allocator_may_return_null=1
 ctest --test-dir "$dir" --output-on-failure -j "$JOBS" "$@"
