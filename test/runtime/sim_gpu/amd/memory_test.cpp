@@ -274,3 +274,29 @@ TEST(AMDMemory, WidenedScalarLoad) {
   args[1] = in + 1;
   EXPECT_FALSE(l.module->find("good")->run(launch, 0, counters, fault));
 }
+
+/// What a kernel costs, counted where it is known: instructions by class, bytes
+/// by space, and passes that LDS takes beyond the first.
+TEST(AMDMemory, Counters) {
+  std::string body = "v_lshlrev_b32 v1, 7, v0\nv_and_b32 v1, 0xfff, v1\n"
+                     "v_lshlrev_b32 v2, 2, v0\nds_write_b32 v2, v0\n"
+                     "s_waitcnt lgkmcnt(0)\nds_read_b32 v3, v1\n"
+                     "s_waitcnt lgkmcnt(0)\ns_barrier\n";
+  Loaded l = load("gfx942", assemble("gfx942", {{"k", body}}));
+  ASSERT_TRUE(l.module) << l.error;
+  uint64_t args[4] = {};
+  Launch launch = {1,           64,      0, reinterpret_cast<uint8_t *>(args),
+                   sizeof args, nullptr, 0, false};
+  Counters c;
+  Fault fault;
+  ASSERT_TRUE(l.module->find("k")->run(launch, 0, c, fault)) << fault.what;
+  EXPECT_EQ(c.instructions, 9u);
+  EXPECT_EQ(c.arithmetic, 3u);
+  EXPECT_EQ(c.memory, 2u);
+  EXPECT_EQ(c.control, 4u);
+  EXPECT_EQ(c.barriers, 1u);
+  EXPECT_EQ(c.sharedWritten, 256u);
+  EXPECT_EQ(c.sharedRead, 256u);
+  // The write has none; all lanes of each half want the same bank to read.
+  EXPECT_EQ(c.bankConflicts, 2 * 31u);
+}
