@@ -207,7 +207,7 @@ bool readDescriptor(Reader &r, CodeObject &o, uint64_t at, KernelFacts &k) {
     return r.fail("the descriptor of '" + k.name + "' lies outside");
   memcpy(&d, o.image.data() + at, sizeof d);
   k.entry = at + uint64_t(d.entry);
-  if (k.entry < o.codeBegin || k.entry >= o.codeEnd || k.entry % 4)
+  if (k.entry < o.codeBegin || k.entry > o.codeEnd || k.entry % 4)
     return r.fail("'" + k.name + "' begins outside the code");
   k.generation = o.chip.compare(0, 5, "gfx12") == 0   ? Generation::gfx12
                  : o.chip.compare(0, 5, "gfx11") == 0 ? Generation::gfx11

@@ -95,6 +95,7 @@ void runDual(Wave &w, const Inst &i) {
   y.run(w, y);
   std::copy_n(after, kLanes, row);
 }
+void runOut(Wave &w, const Inst &i) { w.fail(i, "runs out of its code"); }
 } // namespace
 
 /// One instruction's text, VOPD's two halves included.
@@ -130,7 +131,7 @@ bool isthmus::simgpu::amdgpu::decodeKernel(const std::string &cpu,
     return false;
   kernel.codeBegin = begin;
   std::vector<int32_t> &indexAt = kernel.indexAt;
-  indexAt.assign(size_t(end - begin) / 4, -1);
+  indexAt.assign(size_t(end - begin) / 4 + 1, -1);
   std::vector<uint64_t> open{kernel.entry};
   struct Found {
     uint64_t address, next;
@@ -147,12 +148,22 @@ bool isthmus::simgpu::amdgpu::decodeKernel(const std::string &cpu,
     uint64_t address = open.back();
     open.pop_back();
     for (;;) {
-      if (address < begin || address >= end || address % 4) {
-        error = where(address) + "runs out of its code";
+      if (address < begin || address > end || address % 4) {
+        error = where(address) + "leaves its code";
         return false;
       }
       if (indexAt[(address - begin) / 4] >= 0)
         break;
+      if (address == end) { // what LLVM makes of a body without a way through
+        Found f{address, address, {}, -1};
+        f.inst.run = runOut;
+        f.inst.flow = Flow::none;
+        f.inst.text = "the end of the code";
+        f.inst.address = address;
+        indexAt[(address - begin) / 4] = int32_t(found.size());
+        found.push_back(std::move(f));
+        break;
+      }
       llvm::MCInst mc;
       uint64_t size = 0;
       auto status = d.disassembler->getInstruction(

@@ -219,6 +219,21 @@ TEST(AMDFaults, CodeObjects) {
   EXPECT_NE(unknown.error.find("s_trap is not known"), std::string::npos)
       << unknown.error;
 
+  // LLVM leaves nothing of a body that cannot be run; it may be loaded.
+  std::vector<Text> two = {{"k", "s_nop 0"},
+                           {"none", "s_branch .Lout\n.Lout = . + 4"}};
+  Loaded none = load("gfx942", assemble("gfx942", two));
+  ASSERT_TRUE(none.module) << none.error;
+  uint64_t args[4] = {};
+  Launch launch = {1,           64,      0, reinterpret_cast<uint8_t *>(args),
+                   sizeof args, nullptr, 0, false};
+  Counters counters;
+  Fault fault;
+  EXPECT_TRUE(none.module->find("k")->run(launch, 0, counters, fault));
+  EXPECT_FALSE(none.module->find("none")->run(launch, 0, counters, fault));
+  EXPECT_NE(fault.what.find("runs out of its code"), std::string::npos)
+      << fault.what;
+
   // Cut short, and bytes changed: refused or run, never a crash.
   for (size_t n = 0; n < good.size(); n += 97) {
     std::vector<char> cut(good.begin(), good.begin() + long(n));
