@@ -25,6 +25,7 @@ from onnx import numpy_helper
 
 import assembled
 import batch
+import devices
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 DATA = os.path.join(os.path.dirname(onnx.__file__), "backend", "test", "data")
@@ -264,11 +265,7 @@ def main():
     parser.add_argument("--expected", default=os.path.join(ROOT, "test", "conformance", "expected-failures.txt"),
                         metavar="FILE", help="the list of expected failures")
     options = parser.parse_args()
-    if options.device:
-        os.environ["ISTHMUS_DEVICE"] = options.device
-        # Intel's OpenCL runtime for CPUs joins work-items to vectors of its own,
-        # and gets some wrong or rounds them in another way than the rest.
-        os.environ.setdefault("CL_CONFIG_CPU_VECTORIZER_MODE", "1")
+    devices.choose(options.device, options.build)
     if onnx.__version__ != PINNED:
         sys.exit(f"error: needs onnx {PINNED}, found {onnx.__version__}; run ./scripts/install-deps.sh")
 

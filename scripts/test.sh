@@ -47,15 +47,17 @@ for target in nvidia:sm_80 amd:gfx942 intel:spirv64; do
   count "$(number '^[0-9]+ passed' "$out/$name.log")" "$(number '[0-9]+ failed' "$out/$name.log")"
 done
 
-# AMD's code executed, on simulated devices; the sample leaves out what takes
-# minutes there.
+# And executed, on simulated GPUs; the samples leave out what takes minutes there.
 if [ -e "$BUILD/lib/libisthmus-driver-sim-gpu.so" ]; then
-  for chip in gfx942 gfx1100 gfx1201; do
-    part "sim-$chip" env ISTHMUS_PLUGIN_PATH="$BUILD/lib" ./scripts/conformance.sh --target="amd:$chip" \
+  for target in nvidia:sm_80 amd:gfx942 amd:gfx1100 amd:gfx1201; do
+    chip=${target#*:}
+    part "sim-$chip" ./scripts/conformance.sh --target="$target" \
       --device="sim:$chip" --sample="${ISTHMUS_SIM_SAMPLE:-100}" --seed="$RANDOM" \
       --exclude='alexnet|densenet|inception|resnet50|shufflenet|squeezenet|vgg19|zfnet'
     count "$(number '^[0-9]+ passed' "$out/sim-$chip.log")" "$(number '[0-9]+ failed' "$out/sim-$chip.log")"
   done
+  part sim-model ./scripts/models.sh --target=nvidia:sm_80 --device=sim:sm_80 --filter='^magika$'
+  count "$(number '^[0-9]+ passed' "$out/sim-model.log")" "$(number '[0-9]+ failed' "$out/sim-model.log")"
 fi
 
 part random-graphs "$PYTHON" test/conformance/random_graphs.py --build "$BUILD" -j "$JOBS" --count "${ISTHMUS_GRAPHS:-200}"

@@ -20,6 +20,9 @@ from onnx import TensorProto, numpy_helper
 
 import zoo
 
+sys.path.insert(0, os.path.join(zoo.ROOT, "scripts"))
+import devices  # noqa: E402
+
 REAL = {TensorProto.FLOAT: TensorProto.DOUBLE}
 
 
@@ -172,6 +175,7 @@ def main():
     parser = argparse.ArgumentParser(prog="models.sh", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--target", default="cpu:native", help="what to compile for (default: %(default)s)")
+    parser.add_argument("--device", help="where to run, such as sim:sm_80 (default: ist-run's)")
     parser.add_argument("--filter", metavar="REGEX", default="", help="only models whose name holds a match")
     parser.add_argument("--timeout", type=float, default=600, metavar="S", help="seconds a tool may take")
     parser.add_argument("--list", action="store_true", help="show the models and end")
@@ -179,6 +183,7 @@ def main():
     parser.add_argument("--build", default=os.path.join(zoo.ROOT, "build"), help=argparse.SUPPRESS)
     parser.add_argument("--work", metavar="DIR", help="where models are made (default: models/ in the build folder)")
     options = parser.parse_args()
+    devices.choose(options.device, options.build)
     options.work = options.work or os.path.join(options.build, "models")
     models = [m for m in zoo.MODELS if re.search(options.filter, m.name)]
     if options.list:
