@@ -321,7 +321,13 @@ ist_status ist_device::launch(ist_driver_queue *queue, const ist_launch &launch,
   currentCall.nodes = nodes;
   ist_status s = logged(driver->launch(queue, &launch, error),
                         "launch(%.100s, grid %llu)", name, ull(launch.grid));
-  return s || !checking ? s : waitFor(queue, "kernel ", name, error);
+  if (s || !checking)
+    return s;
+  char what[320];
+  bool known = nodes && *nodes;
+  std::snprintf(what, sizeof what, "kernel %.100s%s%.180s%s", name,
+                known ? " (of " : "", known ? nodes : "", known ? ")" : "");
+  return waitFor(queue, what, "", error);
 }
 
 ist_status ist_device::waitFor(ist_driver_queue *queue, const char *what,
