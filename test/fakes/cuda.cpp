@@ -217,7 +217,8 @@ int fake_LinkAddData(void *link, int type, void *data, size_t size,
   if (!l || type != 1 || size == 0 || text[size - 1])
     return kInvalidValue;
   l->code.assign(text, size - 1);
-  // PTX is taken for what a host's ELF file says; that must be whole.
+  // PTX is taken for what a host's ELF file says; that must be whole. Or it is
+  // PTX, if there is somebody to execute it.
   bool good = false;
   Elf64_Ehdr h;
   if (size > sizeof h) {
@@ -225,6 +226,8 @@ int fake_LinkAddData(void *link, int type, void *data, size_t size,
     good = std::memcmp(h.e_ident, ELFMAG, SELFMAG) == 0 &&
            h.e_shoff + size_t(h.e_shnum) * h.e_shentsize <= size - 1;
   }
+  if (engine().exec)
+    good = executes(l->code.data(), l->code.size());
   if (!good) {
     if (l->log)
       std::strcpy(l->log, "ptxas fatal: line 1\nsyntax error");

@@ -151,7 +151,8 @@ Work Engine::launch(Launch l) {
         Module &m = *l.kernel->module;
         if (exec)
           return exec(execUser, m.code.data(), m.code.size(),
-                      l.kernel->name.c_str(), l.grid, l.block, l.args.data());
+                      l.kernel->name.c_str(), l.grid, l.block, l.shared,
+                      l.args.data(), l.args.size() * 8);
         auto *entry =
             reinterpret_cast<void (*)(const uint64_t *, uint64_t, uint64_t)>(
                 m.find(l.kernel->name.c_str()));

@@ -63,6 +63,7 @@ struct Launch {
   uint64_t grid;
   uint32_t block;
   std::vector<uint64_t> args;
+  uint32_t shared = 0; // bytes, of the launch
 };
 
 class Engine {
@@ -134,6 +135,11 @@ public:
 private:
   uint32_t next() { return random = random * 1664525 + 1013904223; }
 };
+
+/// An Exec: a simulated GPU executes the code as the vendor's driver was given
+/// it. `chip`, a string, is which; null when ISTHMUS_FAKE_EXECUTE names no
+/// plug-in that can.
+Exec simulate();
 
 /// What every fake gives for control, but for captures.
 Control baseControl();

@@ -14,10 +14,11 @@
 namespace isthmus::fake {
 
 /// Runs a kernel: `code` is the module as it was given, `args` its arguments,
-/// one after the other. False: it faults.
+/// one after the other. False: it faults. Without a kernel's name: whether the
+/// code can be executed at all.
 using Exec = bool (*)(void *user, const void *code, size_t size,
                       const char *kernel, uint64_t grid, uint32_t block,
-                      const void *args);
+                      uint32_t shared, const void *args, size_t argsBytes);
 
 /// What the fake libcuda makes of a tensor map, and its kernels find in their
 /// arguments in the place of one.
@@ -37,7 +38,8 @@ struct Control {
   void (*failAt)(int n, int code);
   /// The next kernel to run faults with `code`, and all calls after it fail.
   void (*faultNext)(int code);
-  /// Null: kernels are functions of a host's ELF file.
+  /// Null: kernels are functions of a host's ELF file. Without a call it is
+  /// simulate() where the environment names a plug-in.
   void (*setExec)(Exec exec, void *user);
   /// Calls since reset of one function (the driver's name for it); null: of all
   /// that are counted.

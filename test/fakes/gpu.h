@@ -68,7 +68,9 @@ std::vector<uint64_t> argumentsOf(void *const *arguments);
 Stream *streamOf(void *stream);
 int enqueue(void *stream, Work work);
 bool valid(uint64_t address, uint64_t bytes);
-/// A module of a host's ELF file.
+/// Whether there is somebody to execute this code, and knows all of it.
+bool executes(const char *code, size_t size);
+/// A module of a host's ELF file, or of what is executed.
 int loadImage(void **module, const void *image);
 
 struct Node {
@@ -107,7 +109,7 @@ template <typename T> Node kernelNode(const void *params) {
   Node n;
   n.kind = Node::kernel;
   n.launch = {engine().use<isthmus::fake::Kernel>(p.function, "kernel"),
-              p.grid[0], p.block[0], argumentsOf(p.arguments)};
+              p.grid[0], p.block[0], argumentsOf(p.arguments), p.sharedBytes};
   return n;
 }
 
@@ -122,8 +124,8 @@ template <typename T> Node kernelNode(const void *params) {
 // missing does not link: gpu.cpp names them all.
 extern "C" {
 #define IST_REQUIRED(result, name, symbol, parameters, since)                  \
-  __attribute__((visibility("default")))                                       \
-  result fake_##name parameters __asm__(#symbol);
+  __attribute__((                                                              \
+      visibility("default"))) result fake_##name parameters __asm__(#symbol);
 #define IST_OPTIONAL IST_REQUIRED
 #ifdef IST_FAKE_HIP
 #include "hip_symbols.h"

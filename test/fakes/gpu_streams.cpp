@@ -125,7 +125,7 @@ int fake_MemsetD8Async(uint64_t to, unsigned char value, size_t bytes,
   return enqueue(stream, engine().fill(to, value, bytes));
 }
 int fake_LaunchKernel(void *f, unsigned x, unsigned y, unsigned z, unsigned bx,
-                      unsigned by, unsigned bz, unsigned, void *stream,
+                      unsigned by, unsigned bz, unsigned shared, void *stream,
                       void **arguments, void **extra) {
   ENTER(LaunchKernel, device);
   auto *k = engine().use<isthmus::fake::Kernel>(f, "kernel");
@@ -133,7 +133,8 @@ int fake_LaunchKernel(void *f, unsigned x, unsigned y, unsigned z, unsigned bx,
     return kInvalidHandle;
   if (!x || y != 1 || z != 1 || !bx || bx > 1024 || by != 1 || bz != 1)
     return kInvalidValue;
-  return enqueue(stream, engine().launch({k, x, bx, argumentsOf(arguments)}));
+  return enqueue(stream,
+                 engine().launch({k, x, bx, argumentsOf(arguments), shared}));
 }
 int fake_ModuleUnload(void *module) {
   ENTER(ModuleUnload, unsafe);
@@ -154,7 +155,12 @@ int fake_ModuleGetFunction(void **out, void *module, const char *name) {
   Module *m = engine().use<Module>(module, "module");
   if (!m)
     return kInvalidHandle;
-  if (!engine().exec && !m->find(name))
+  // An execution of no workgroups asks whether it is there.
+  bool there = engine().exec
+                   ? engine().exec(engine().execUser, m->code.data(),
+                                   m->code.size(), name, 0, 0, 0, nullptr, 0)
+                   : m->find(name) != nullptr;
+  if (!there)
     return kNotFound;
   auto *k = engine().make<isthmus::fake::Kernel>("kernel");
   *k = {m, name};

@@ -36,6 +36,25 @@ typedef struct ist_sim_counters {
 typedef void (*ist_sim_count_fn)(ist_sim_counters *out);
 #define IST_SIM_COUNT "ist_sim_count"
 
+/* Exported by the plug-in of simulated GPUs alone: executes a launch on the
+   calling thread, for fakes of vendors' libraries. `chip` is "sm_80" or "gfx942"
+   and says what the code is: PTX text or a code object, which is kept. Nothing
+   else of the device's is touched. INTERNAL: the kernel faulted, and how. */
+typedef struct ist_sim_work {
+  const char *chip;
+  const void *code;
+  size_t code_bytes;
+  const char *kernel; /* NULL: only says whether the code can be executed */
+  uint64_t grid;
+  uint32_t block, dynamic_shared;
+  const void *args;
+  uint32_t args_bytes;
+  const ist_range *ranges; /* all memory that it may touch */
+  size_t range_count;
+} ist_sim_work;
+typedef int (*ist_sim_execute_fn)(const ist_sim_work *work, ist_error *error);
+#define IST_SIM_EXECUTE "ist_sim_execute"
+
 #ifdef __cplusplus
 }
 #endif
