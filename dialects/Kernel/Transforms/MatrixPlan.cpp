@@ -29,8 +29,6 @@ using namespace isthmus::kernel;
 /// Bytes of a slice along k, and what a row is padded by: with an odd multiple
 /// of 16 bytes, eight rows lie in different banks.
 static constexpr int64_t kSliceBytes = 64, kPadBytes = 16;
-/// The widest copy of a lane's.
-static constexpr int64_t kRunBytes = 16;
 /// With fewer workgroups than this most of a large chip would be idle.
 static constexpr int64_t kBusy = 96;
 /// What a dim is taken for that is not known: many more than a tile.
@@ -127,13 +125,6 @@ static Shape chooseShape(TileBuilder &tb, const Product &p,
 //===----------------------------------------------------------------------===//
 
 namespace {
-/// How a factor's slices are brought: `run` elements at once, always or when
-/// `aligned` holds, which all lanes see alike; else one by one.
-struct Way {
-  int64_t run = 1;
-  Value aligned;
-};
-
 class Emitter {
 public:
   Emitter(TileBuilder &tb, const Product &p, const MatrixUnit &unit,
@@ -142,7 +133,6 @@ public:
   void run();
 
 private:
-  Way wayOf(const Factor &f);
   void bring(const Factor &f, const Way &way, Value tile, Value outer0,
              Value sizeOuter, ArrayRef<OpFoldResult> outerDims, Value k0);
   void bringSlot(Value slot);
@@ -178,46 +168,6 @@ private:
   Way wayA, wayB;
 };
 } // namespace
-
-/// As many bytes at once as runs and the binding's address allow; what is not
-/// known of them is asked at run time.
-Way Emitter::wayOf(const Factor &f) {
-  Way way;
-  if (!f.at || !f.run)
-    return way;
-  int64_t bytes = f.narrow.getIntOrFloatBitWidth() / 8;
-  auto run = getConstantIntValue(f.run);
-  int64_t most = kRunBytes / bytes;
-  if (run)
-    while (most > 1 && *run % most)
-      most /= 2;
-  if (most * bytes < 4)
-    return way;
-  way.run = most;
-  auto zerosFor = [&](ArrayRef<OpFoldResult> dims) {
-    return SmallVector<Value>(dims.size(), tb.index(0));
-  };
-  bool isA = &f == &p.a;
-  Value memref =
-      f.at(zerosFor(p.batch), zerosFor(isA ? p.m : p.n), zerosFor(p.k)).first;
-  auto divides = [&](Value v, int64_t n) -> Value {
-    Value rest = arith::AndIOp::create(b, loc, v, tb.index(n - 1));
-    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, rest,
-                                 tb.index(0));
-  };
-  auto ask = [&](Value condition) {
-    way.aligned = way.aligned ? both(way.aligned, condition) : condition;
-  };
-  if (!run)
-    ask(divides(cast<Value>(f.run), most));
-  auto arg = cast<BlockArgument>(memref);
-  int64_t align =
-      tb.result.getAlign()[arg.getArgNumber() - tb.result.getNumSizes()];
-  if (align < most * bytes)
-    ask(divides(memref::ExtractAlignedPointerAsIndexOp::create(b, loc, memref),
-                most * bytes));
-  return way;
-}
 
 void Emitter::forTile(int64_t rows, int64_t columns,
                       function_ref<void(Value, Value)> body) {
@@ -299,7 +249,7 @@ void Emitter::run() {
   batch.assign(at.begin(), at.end() - 2);
   m0 = mul(at[at.size() - 2], s.m), n0 = mul(at.back(), s.n);
   sizeM = tb.toValue(M), sizeN = tb.toValue(N), sizeK = tb.toValue(K);
-  wayA = wayOf(p.a), wayB = wayOf(p.b);
+  wayA = wayOf(tb, p, p.a), wayB = wayOf(tb, p, p.b);
   Type types[] = {tileType(p.a, s.m, s.k), tileType(p.b, s.n, s.k)};
   ring = RingOp::create(b, loc, RingType::get(b.getContext(), s.slots, types));
 
@@ -376,6 +326,8 @@ std::string kernel::planMatrix(FuncOp kernel, const TargetInfo &info) {
   return planAsProduct(
       kernel, info,
       [&](TileBuilder &tb, const Product &p, std::string &plan) -> std::string {
+        if (isThin(tb, p))
+          return "too thin for tiles";
         const MatrixUnit *unit = unitFor(info, p.a.narrow, p.a.isUnsigned,
                                          p.b.narrow, p.b.isUnsigned, p.sum);
         if (!unit)

@@ -22,6 +22,7 @@ struct Row {
 static const Row rows[] = {
     {"contraction", false, planContraction},
     {"conv", false, planConv},
+    {"thin", true, planThin},
     {"matrix", true, planMatrix},
     {"tiles", true, planTiles},
     {"attention", true, planAttention},

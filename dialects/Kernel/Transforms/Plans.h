@@ -22,6 +22,7 @@ namespace isthmus::kernel {
 std::string planContraction(FuncOp kernel, const TargetInfo &info);
 std::string planConv(FuncOp kernel, const TargetInfo &info);
 std::string planRows(FuncOp kernel, const TargetInfo &info);
+std::string planThin(FuncOp kernel, const TargetInfo &info);
 std::string planMatrix(FuncOp kernel, const TargetInfo &info);
 std::string planTiles(FuncOp kernel, const TargetInfo &info);
 std::string planLaneRows(FuncOp kernel, const TargetInfo &info);

@@ -23,6 +23,8 @@ using namespace isthmus::kernel;
 
 /// Tiles gain nothing below.
 static constexpr int64_t kThin = 8;
+/// The widest access of a lane's.
+static constexpr int64_t kRunBytes = 16;
 
 int64_t kernel::fitTile(std::optional<int64_t> size, int64_t most,
                         int64_t least) {
@@ -39,12 +41,55 @@ OpFoldResult kernel::productOf(TileBuilder &tb, ArrayRef<OpFoldResult> sizes) {
   return all;
 }
 
-static bool isThin(TileBuilder &tb, const Product &p) {
+bool kernel::isThin(TileBuilder &tb, const Product &p) {
   for (ArrayRef<OpFoldResult> sizes : {p.m, p.n, p.k})
     if (auto size = getConstantIntValue(productOf(tb, sizes)))
       if (*size < kThin)
         return true;
   return false;
+}
+
+Way kernel::wayOf(TileBuilder &tb, const Product &p, const Factor &f) {
+  OpBuilder &b = tb.b;
+  Location loc = tb.loc;
+  Way way;
+  if (!f.at || !f.run)
+    return way;
+  int64_t bytes = f.narrow.getIntOrFloatBitWidth() / 8;
+  auto run = getConstantIntValue(f.run);
+  int64_t most = kRunBytes / bytes;
+  if (run)
+    while (most > 1 && *run % most)
+      most /= 2;
+  if (most * bytes < 4)
+    return way;
+  way.run = most;
+  auto zerosFor = [&](ArrayRef<OpFoldResult> dims) {
+    return SmallVector<Value>(dims.size(), tb.index(0));
+  };
+  bool isA = &f == &p.a;
+  Value memref =
+      f.at(zerosFor(p.batch), zerosFor(isA ? p.m : p.n), zerosFor(p.k)).first;
+  auto divides = [&](Value v, int64_t n) -> Value {
+    Value rest = arith::AndIOp::create(b, loc, v, tb.index(n - 1));
+    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, rest,
+                                 tb.index(0));
+  };
+  auto ask = [&](Value condition) {
+    way.aligned =
+        way.aligned
+            ? arith::AndIOp::create(b, loc, way.aligned, condition).getResult()
+            : condition;
+  };
+  if (!run)
+    ask(divides(cast<Value>(f.run), most));
+  auto arg = cast<BlockArgument>(memref);
+  int64_t align =
+      tb.result.getAlign()[arg.getArgNumber() - tb.result.getNumSizes()];
+  if (align < most * bytes)
+    ask(divides(memref::ExtractAlignedPointerAsIndexOp::create(b, loc, memref),
+                most * bytes));
+  return way;
 }
 
 using Emit = function_ref<std::string(TileBuilder &, const Product &,
@@ -169,8 +214,8 @@ static std::string planContraction(TileBuilder &tb, linalg::LinalgOp op,
           m, cast<AffineDimExpr>(mapC.getResults().back()).getPosition());
   if (swapped)
     std::swap(m, n);
-  if (m.empty() || n.empty() || k.empty())
-    return "has no rows, columns or sums";
+  if (k.empty() || (m.empty() && n.empty()))
+    return "has no rows and columns, or no sums";
 
   SmallVector<OpFoldResult> sizes = loopSizes(tb, op);
   auto of = [&](ArrayRef<unsigned> dims) {
@@ -178,8 +223,6 @@ static std::string planContraction(TileBuilder &tb, linalg::LinalgOp op,
   };
   Product p;
   p.batch = of(batch), p.m = of(m), p.n = of(n), p.k = of(k);
-  if (isThin(tb, p))
-    return "too thin for tiles";
   p.type = body->f.getType();
   p.sum = getElementTypeOrSelf(op->getResult(0).getType());
   if (p.type != p.sum || body->g.getType() != p.sum)
@@ -266,14 +309,13 @@ static std::string planConvolution(TileBuilder &tb, graph::ConvOp op,
     return "the number of channels is not known";
   int64_t group = op.getGroup(), perGroup = *channels / group;
   Product p;
+  p.isConvolution = true;
   // One product a group; rows are its channels, columns pixels of all images.
   p.batch = {b.getIndexAttr(group)};
   p.m = {b.getIndexAttr(perGroup)};
   p.n = {out[0]};
   llvm::append_range(p.n, ArrayRef(out).drop_front(2));
   p.k = SmallVector<OpFoldResult>(ArrayRef(filter).drop_front(1));
-  if (isThin(tb, p))
-    return "too thin for tiles";
   auto element =
       cast<FloatType>(getElementTypeOrSelf(op.getResult().getType()));
   Type accType = element.getWidth() < 32 ? b.getF32Type() : Type(element);

@@ -43,12 +43,27 @@ struct Factor {
 struct Product {
   llvm::SmallVector<mlir::OpFoldResult> batch, m, n, k;
   Factor a, b;
+  bool isConvolution = false;
   mlir::Type type; // that elements are multiplied in
   mlir::Type sum;  // of the accumulator
   std::function<mlir::Value()> start;
   /// Converts, runs the epilogue, and stores; along n stores are contiguous.
   std::function<void(Place batch, Place m, Place n, mlir::Value)> store;
 };
+
+/// How a factor's elements come from memory: `run` of them at once, always or
+/// when `aligned` holds, which all lanes see alike; else one by one.
+struct Way {
+  int64_t run = 1;
+  mlir::Value aligned;
+};
+
+/// As many bytes at once as runs and the binding's address allow, 16 at most;
+/// what is not known of them is asked at run time.
+Way wayOf(TileBuilder &tb, const Product &p, const Factor &f);
+
+/// Whether m, n or k is known to be so short that tiles gain nothing.
+bool isThin(TileBuilder &tb, const Product &p);
 
 /// No larger than the product needs.
 int64_t fitTile(std::optional<int64_t> size, int64_t most, int64_t least);

@@ -153,6 +153,8 @@ std::string kernel::planTiles(FuncOp kernel, const TargetInfo &info) {
   return planAsProduct(
       kernel, info,
       [&](TileBuilder &tb, const Product &p, std::string &plan) -> std::string {
+        if (isThin(tb, p))
+          return "too thin for tiles";
         emitProduct(tb, p,
                     chooseShape(getConstantIntValue(productOf(tb, p.m)),
                                 getConstantIntValue(productOf(tb, p.n)), info));

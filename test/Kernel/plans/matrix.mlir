@@ -18,7 +18,7 @@
 
 // REMARKS-DAG: matrix: taken: matrix 64x64x32 m16n8k16.f32.f16 ring 4
 // REMARKS-DAG: matrix: no matrix unit for f32 * f32 + f32
-// REMARKS-DAG: matrix: too thin for tiles
+// REMARKS-DAG: thin: taken: thin 4
 // TF32-DAG: matrix: taken: matrix 64x64x16 m16n8k8.f32.tf32 ring 4
 // OTHER: matrix: no matrix unit of the target's is known
 // OTHER: tiles: taken
