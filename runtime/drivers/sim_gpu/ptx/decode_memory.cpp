@@ -35,6 +35,11 @@ bool Decoder::symbolSpace(const std::string &name, Space &space,
     address = at->second;
     return true;
   }
+  if (auto at = params.find(name); at != params.end()) {
+    space = Space::param;
+    address = at->second;
+    return true;
+  }
   for (const Static &v : program.statics)
     if (v.name == name) {
       space = Space::global;
@@ -173,7 +178,8 @@ bool Decoder::loadStore(const Statement &s, const Parts &parts) {
   inst.kind = Kind::memory;
   inst.cost = Cost::memory;
   inst.bytes = static_cast<uint8_t>(bytes);
-  if (has(parts, "param")) {
+  // A parameter by its name is the same for all lanes.
+  if (has(parts, "param") && (!load || !entry.findRegister(where.text))) {
     auto at = params.find(where.text);
     int64_t offset = at == params.end() ? -1 : at->second + where.offset;
     if (!load || where.kind != Operand::address || offset < 0 ||
@@ -188,7 +194,7 @@ bool Decoder::loadStore(const Statement &s, const Parts &parts) {
     inst.target = parts.back()[0] == 's';
     return inst.resultBytes >= bytes || fail("its register is too narrow");
   }
-  inst.space = spaceOf(parts);
+  inst.space = has(parts, "param") ? Space::param : spaceOf(parts);
   if (!address(where, 0))
     return false;
   uint8_t addressBytes = inst.sourceBytes;

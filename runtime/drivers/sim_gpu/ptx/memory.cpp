@@ -39,6 +39,20 @@ bool sharedAddress(Warp &w, const Inst &i, uint32_t lane, uint64_t offset,
   return true;
 }
 
+bool paramAddress(Warp &w, const Inst &i, uint32_t lane, uint64_t offset,
+                  uint32_t bytes, bool write, uint8_t **host) {
+  if (!fits(offset, bytes, w.group->program->paramBytes)) {
+    w.fault(i, lane,
+            bytesAt(write, bytes, "the parameters + " + decimal(offset)) +
+                ", of which there are " +
+                decimal(w.group->program->paramBytes));
+    return false;
+  }
+  // Only ever read.
+  *host = const_cast<uint8_t *>(w.group->launch->args) + offset;
+  return true;
+}
+
 bool localAddress(Warp &w, const Inst &i, uint32_t lane, uint64_t offset,
                   uint32_t bytes, bool write, uint8_t **host) {
   if (!fits(offset, bytes, w.group->program->localBytes)) {
@@ -94,7 +108,7 @@ void count(Warp &w, Space space, uint32_t mask, const uint64_t *address,
   Counters &c = *w.group->counters;
   if (space == Space::shared)
     countShared(w, mask, address, bytes, write);
-  else if (space != Space::local)
+  else if (space != Space::local && space != Space::param)
     (write ? c.globalWritten : c.globalRead) += all;
 }
 
@@ -209,6 +223,7 @@ bool ptx::addressesOf(Warp &w, const Inst &i, uint32_t mask, unsigned source,
   auto resolve = i.space == Space::global   ? globalAddress
                  : i.space == Space::shared ? sharedAddress
                  : i.space == Space::local  ? localAddress
+                 : i.space == Space::param  ? paramAddress
                                             : genericAddress;
   for (uint32_t m = mask; m; m &= m - 1) {
     auto l = static_cast<uint32_t>(__builtin_ctz(m));

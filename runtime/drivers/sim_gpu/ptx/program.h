@@ -27,7 +27,7 @@ constexpr int32_t kNone = INT32_MIN;
 
 using Function = void (*)(Warp &, const Inst &, uint32_t mask);
 
-enum class Space : uint8_t { global, shared, local, generic };
+enum class Space : uint8_t { global, shared, local, param, generic };
 
 /// What the loop over instructions has to know.
 enum class Kind : uint8_t {

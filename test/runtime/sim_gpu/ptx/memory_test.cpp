@@ -48,6 +48,26 @@ TEST(SimPtx, LocalAndGenericMemory) {
     EXPECT_EQ(v[t], t | (1000 + t) << 16);
 }
 
+/// LLVM chooses between parameters by their addresses.
+TEST(SimPtx, AddressesOfParameters) {
+  std::vector<uint8_t> out(256), a(8, 1), b(8, 2);
+  Ptx ptx{std::string(registers) + R"(
+    mov.b64 %rd1, p1; mov.b64 %rd2, p2; and.b32 %r1, %r0, 1;
+    setp.eq.b32 %p1, %r1, 0; selp.b64 %rd4, %rd1, %rd2, %p1;
+    ld.param.b64 %rd5, [%rd4]; ld.global.b64 %rd3, [%rd5];
+  )" + store,
+          "", 3};
+  Ran r = run(ptx, {{&out, true}, {&a, false}, {&b, false}}, true);
+  ASSERT_TRUE(r.ok) << r.what;
+  for (unsigned t = 0; t < 32; ++t)
+    EXPECT_EQ(out[t * 8], 1 + t % 2);
+  ptx.body.replace(ptx.body.find("[%rd4]"), 6, "[%rd4+16]");
+  r = run(ptx, {{&out, true}, {&a, false}, {&b, false}});
+  EXPECT_NE(r.what.find("the parameters + 24, of which there are 24"),
+            std::string::npos)
+      << r.what;
+}
+
 TEST(SimPtx, Constants) {
   std::vector<uint8_t> out(256);
   Ptx ptx{std::string(registers) + R"(
