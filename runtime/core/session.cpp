@@ -20,8 +20,8 @@ ist_session::~ist_session() {
     }
     recycle();
     bool capturing = false;
-    if (loose && queue &&
-        (device->capturing(queue, &capturing, nullptr) || capturing))
+    if (loose && queue && !device->capturing(queue, &capturing, nullptr) &&
+        capturing)
       loose = false; // it cannot be waited for
     if (timeline)
       settle(UINT64_MAX, nullptr);

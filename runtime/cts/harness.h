@@ -235,6 +235,7 @@ const std::vector<Test> &extensionTests();
 const std::vector<Test> &recordingTests();
 /// Level 4, through libisthmus.
 const std::vector<Test> &runtimeTests();
+const std::vector<Test> &nativeTests();
 const std::vector<Test> &asyncTests();
 
 } // namespace isthmus::cts

@@ -97,7 +97,7 @@ std::vector<Test> allTests() {
   std::vector<Test> all;
   for (const std::vector<Test> *tests :
        {&memoryTests(), &launchTests(), &semaphoreTests(), &extensionTests(),
-        &recordingTests(), &runtimeTests(), &asyncTests()})
+        &recordingTests(), &runtimeTests(), &nativeTests(), &asyncTests()})
     all.insert(all.end(), tests->begin(), tests->end());
   return all;
 }

@@ -428,4 +428,103 @@ TEST_P(Native, CopiesBetweenDevices) {
             IST_UNAVAILABLE);
 }
 
+/// What the core asks of a driver in a session's life, ending at the first
+/// failure.
+ist_status life(const std::string &name, const std::string &artifact,
+                ist_error *error) {
+  *error = {};
+  ist_device *opened = nullptr, *other = nullptr;
+  if (ist_status s = ist_device_open(name.c_str(), nullptr, &opened, error))
+    return s;
+  Device device(opened);
+  ist_program *loaded = nullptr;
+  if (ist_status s =
+          ist_program_load_memory(artifact.data(), artifact.size(), opened,
+                                  IST_BEST_VARIANT, &loaded, error))
+    return s;
+  Program program(loaded);
+  ist_session *made = nullptr;
+  if (ist_status s = ist_session_create(loaded, nullptr, &made, error))
+    return s;
+  Session session(made);
+  std::vector<float> x(300, 1.f), y(300);
+  auto run = [&](size_t n) {
+    ist_tensor in = tensor(x), out = tensor(y);
+    in.dims[0] = static_cast<int64_t>(n);
+    ist_status s = ist_call(made, "main", &in, 1, &out, 1, error);
+    if (!s)
+      EXPECT_EQ(y[n - 1], 9.f);
+    return s;
+  };
+  for (size_t n : {100, 100, 100, 300})
+    if (ist_status s = run(n))
+      return s;
+  if (ist_status s = ist_session_set_profiling(made, 1, error))
+    return s;
+  if (ist_status s = run(100))
+    return s;
+  const char *kind = nullptr;
+  void *handle = nullptr;
+  if (ist_status s = ist_session_native(made, &kind, &handle, error))
+    return s;
+  ist_session_options options = IST_SESSION_OPTIONS_INIT;
+  options.native_kind = kind;
+  options.native = handle;
+  ist_session *second = nullptr;
+  if (ist_status s = ist_session_create(loaded, &options, &second, error))
+    return s;
+  Session guest(second);
+  void *p[2] = {};
+  ist_status s = IST_OK;
+  for (void *&each : p)
+    if (!s)
+      s = ist_device_alloc(opened, IST_MEMORY_DEVICE, 1200, &each, error);
+  ist_tensor in = tensor(x), out = tensor(x);
+  in.data = p[0];
+  out.data = p[1];
+  in.memory = out.memory = IST_MEMORY_DEVICE;
+  if (!s)
+    s = ist_call_async(second, "main", &in, 1, &out, 1, nullptr, error);
+  if (!s)
+    s = ist_device_open((name.substr(0, name.find(':')) + ":1").c_str(),
+                        nullptr, &other, error);
+  Device there(other);
+  void *q = nullptr;
+  if (!s)
+    s = ist_device_alloc(other, IST_MEMORY_DEVICE, 1200, &q, error);
+  if (!s)
+    s = ist_device_copy_from(other, q, opened, p[0], 1200, error);
+  if (q)
+    ist_device_free(other, q);
+  guest = {};
+  for (void *each : p)
+    ist_device_free(opened, each);
+  return s;
+}
+
+// Whichever call of the vendor's fails, the caller hears of it with a status,
+// and nothing is left behind.
+TEST_P(Native, EveryCallMayFail) {
+  program = {};
+  device = {};
+  control.reset(1);
+  std::string name = this->name(0);
+  ASSERT_EQ(life(name, artifact, &error), IST_OK) << error.message;
+  int calls = control.calls(nullptr), heard = 0;
+  std::string before = control.alive(); // the caller's own stream
+  for (int failure : {GetParam().outOfMemory, GetParam().fault})
+    for (int n = 1; n <= calls; ++n) {
+      control.reset(static_cast<uint32_t>(n));
+      control.failAt(n, failure);
+      ist_status s = life(name, artifact, &error);
+      heard += s != IST_OK;
+      EXPECT_TRUE(s == IST_OK || *error.message);
+      ASSERT_STREQ(control.misuse(), "") << "call " << n << " of " << calls;
+      ASSERT_STREQ(control.alive(), before.c_str())
+          << "call " << n << " of " << calls << ": " << error.message;
+    }
+  EXPECT_GT(heard, calls) << "of " << 2 * calls;
+  control.reset(1);
+}
+
 } // namespace

@@ -12,7 +12,7 @@ namespace {
 struct Stream {
   void *list;
   bool ours, inOrder;
-  EventSlot *drained; // ours only
+  EventSlot *drained;
 };
 
 //===----------------------------------------------------------------------===//
@@ -229,14 +229,12 @@ int streamOpen(Device &d, const ist_native *native, void **out,
         nullptr};
   QueueDesc desc;
   desc.flags = z.inOrder ? kInOrder : 0;
-  Code code = 0;
-  if (!native) {
-    void *event = nullptr;
-    code = eventCreate(d, &event);
-    s->drained = static_cast<EventSlot *>(event);
-    if (!code)
-      code = z.api->CommandListCreateImmediate(z.context, z.device, &desc,
-                                               &s->list);
+  void *event = nullptr;
+  Code code = eventCreate(d, &event);
+  s->drained = static_cast<EventSlot *>(event);
+  if (!native && !code) {
+    code =
+        z.api->CommandListCreateImmediate(z.context, z.device, &desc, &s->list);
     // A validation layer older than the driver does not know the flag.
     constexpr Code invalidEnumeration = 0x7800000c;
     if (code == invalidEnumeration && s->inOrder) {
@@ -258,17 +256,15 @@ int streamOpen(Device &d, const ist_native *native, void **out,
 
 void streamClose(Device &d, void *stream) {
   Stream *s = static_cast<Stream *>(stream);
-  if (s->ours) {
+  if (s->ours)
     api(d).CommandListDestroy(s->list);
-    eventDestroy(d, s->drained);
-  }
+  eventDestroy(d, s->drained);
   destroy(s);
 }
 
 void streamDrain(Device &d, void *stream) {
   Stream *s = static_cast<Stream *>(stream);
-  if (!s->drained || eventRecord(d, stream, s->drained) ||
-      !eventSynchronize(d, s->drained))
+  if (eventRecord(d, stream, s->drained) || !eventSynchronize(d, s->drained))
     return;
   // It could not wait; it may be able to tell.
   while (api(d).EventQueryStatus(s->drained->handle) == kNotReady)

@@ -35,17 +35,36 @@ int stream::queueCreate(ist_driver_device *device, const ist_native *native,
   return IST_OK;
 }
 
+/// Memory may go once the queue has: nothing is left undone for one failure.
+static void drain(Queue &q, const Entered &entered) {
+  Device &d = *q.device;
+  if (!entered.code) {
+    d.ops->streamDrain(d, q.stream);
+    return;
+  }
+  Entered again(d);
+  if (!again.code)
+    d.ops->streamDrain(d, q.stream);
+}
+
 void stream::queueDestroy(ist_driver_queue *queue) {
   Queue *q = of(queue);
   Device &d = *q->device;
   {
     Entered entered(d);
     // Ours may be in use still, where a wait failed; the caller's is the
-    // caller's, unless we left it in the middle.
-    if (!entered.code && (q->failed || !q->native))
-      d.ops->streamDrain(d, q->stream);
+    // caller's, unless we left it in the middle, or nobody saw our work end.
+    bool ended;
+    {
+      Guard guard(d);
+      ended = !q->last || q->last->done;
+    }
+    if (q->failed || !q->native || !ended)
+      drain(*q, entered);
     d.ops->streamClose(d, q->stream);
     Guard guard(d);
+    if (q->last)
+      release(d, q->last);
     for (Event *e : q->waited)
       release(d, e);
   }

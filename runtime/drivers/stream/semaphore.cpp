@@ -374,7 +374,9 @@ static ist_status signal(Queue &q, const ist_driver_submit &submit,
     else
       ++event->references;
   }
-  release(d, event);
+  if (q.last)
+    release(d, q.last);
+  q.last = event; // with the reference of our own
   ::pthread_cond_broadcast(&d.changed);
   return status;
 }
@@ -385,8 +387,10 @@ int stream::submit(ist_driver_queue *queue, const ist_driver_submit *submit,
   Device &d = *q.device;
   if (ist_status s = known(d, *submit, "submit", error))
     return s;
-  if (ist_status s = d.alive(error))
+  if (ist_status s = d.alive(error)) {
+    q.failed = true; // what it was given may still run
     return s;
+  }
   if (q.recording) {
     fail(error, IST_INVALID_ARGUMENT,
          "submit while the queue is recording; end that first");

@@ -111,9 +111,10 @@ struct Queue {
   void *stream;
   uint64_t commands = 0; // that its submits told of
   uint64_t serial;
-  bool native;        // the caller's
-  bool failed;        // a function failed: commands may still run
-  ist_error *failure; // of work waited for; goes to the next signals
+  bool native;           // the caller's
+  Event *last = nullptr; // of the last submit that signalled
+  bool failed;           // a function failed: commands may still run
+  ist_error *failure;    // of work waited for; goes to the next signals
   Array<Event *> waited;
   Recording *recording;        // between begin and end
   ist_error *recordingFailure; // of its first command that failed; owned
