@@ -45,7 +45,7 @@ std::string loadError(const std::string &name, ist_status expected) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");                              \
   EXPECT_EXIT(                                                                 \
       {                                                                        \
-        std::string wrong = [&]()->std::string body();                         \
+        std::string wrong = [&]() -> std::string body();                       \
         std::fprintf(stderr, "wrong: '%s'\n", wrong.c_str());                  \
         std::_Exit(wrong.empty() ? 0 : 1);                                     \
       },                                                                       \
@@ -145,8 +145,9 @@ TEST(Plugin, DirectoriesAndFilesOfThePath) {
     for (const std::string &s : seen.drivers)
       all += s + "\n";
     for (const char *part :
-         {"abi:0|test device 0\n", "abi:1|test device 1\n", "abi2:1|",
-          "\ncpu|1|\n", "abi|2|\n", "clash.so|0|plug-in", "/nowhere.so|0|"})
+         {"abi:0|test device 0, abi-0\n", "abi:1|test device 1, abi-1\n",
+          "abi2:1|", "\ncpu|1|\n", "abi|2|\n", "clash.so|0|plug-in",
+          "/nowhere.so|0|"})
       if (all.find(part) == std::string::npos)
         return part + ("\nis not in\n" + all);
     // A library that is no plug-in is no business of ours in a directory.
