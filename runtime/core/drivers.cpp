@@ -313,7 +313,7 @@ ist_status findOn(const Driver &d, const char *which, FoundDevice *out,
 /// Names what there is instead.
 ist_status noDevice(const char *name, size_t n, ist_error *error) {
   char devices[256] = "";
-  bool numbered = false;
+  bool numbered = false, named = false;
   for (const Driver *d = known(name, n); d; d = known(name, n, nullptr, d)) {
     ist_identity all[8] = {};
     uint32_t count = 0;
@@ -324,13 +324,14 @@ ist_status noDevice(const char *name, size_t n, ist_error *error) {
       size_t used = std::strlen(devices);
       char one[64];
       deviceName(d->table, &all[i], i, count, one, sizeof one);
-      numbered |= !all[i].name[0];
+      (all[i].name[0] ? named : numbered) = true;
       std::snprintf(devices + used, sizeof devices - used, "%s%s",
                     used ? ", " : "", one);
     }
   }
   const char *which = name + n + (name[n] == ':');
-  if (numbered && (!*which || which[std::strspn(which, "0123456789")]))
+  if (numbered && !named &&
+      (!*which || which[std::strspn(which, "0123456789")]))
     return fail(error, IST_INVALID_ARGUMENT,
                 "device '%.64s' is not written driver:number, as in cpu:0, and "
                 "is none of %s",
