@@ -113,8 +113,15 @@ enum class Flow : uint8_t {
   bitOr,
   bitXor,
   andOr,
-  upward, // sums and low products: from the lowest poisoned bit on
-  field,  // v_bfe
+  upward,      // sums and low products: from the lowest poisoned bit on
+  field,       // v_bfe
+  signedField, // v_bfe_i32
+  byte0,       // v_cvt_f32_ubyte0, and so on
+  byte1,
+  byte2,
+  byte3,
+  bitTest,     // s_bitcmp
+  scalarField, // s_bfe_u32: offset and width in one operand
   permute,
   funnel, // v_alignbit
   shiftOr,

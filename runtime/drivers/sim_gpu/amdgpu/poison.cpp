@@ -126,6 +126,11 @@ u64 flowBits(Flow flow, unsigned bits, u64 a, u64 pa, u64 b, u64 pb) {
     return pa & n ? all : sign(pb, a & n);
   case Flow::upward:
     return upward(pa | pb) & all;
+  case Flow::byte0:
+  case Flow::byte1:
+  case Flow::byte2:
+  case Flow::byte3:
+    return pa >> 8 * (unsigned(flow) - unsigned(Flow::byte0)) & 0xff ? all : 0;
   default:
     return pa || pb ? all : 0;
   }
@@ -155,6 +160,10 @@ u64 flowBits3(Flow flow, u64 all, const u64 *v, const u64 *p) {
   case Flow::field:
     return p[1] || p[2] ? all
                         : p[0] >> (v[1] & 31) & ((1ull << (v[2] & 31)) - 1);
+  case Flow::signedField:
+    return p[1] || p[2] || (p[0] >> (v[1] & 31) & ((1ull << (v[2] & 31)) - 1))
+               ? all
+               : 0;
   case Flow::funnel:
     return p[2] ? all : (p[0] << 32 | p[1]) >> (v[2] & 31) & all;
   case Flow::permute: {
@@ -215,6 +224,13 @@ void flowScalar(Wave &w, const Inst &i) {
     any = out = 0;
   } else if (i.flow == Flow::choose) {
     out = w.sPoison[kScc] ? all : w.s[kScc] ? p[0] : p[1];
+  } else if (i.flow == Flow::bitTest) {
+    any = p[1] ? 1 : p[0] >> (v[1] & 63) & 1;
+    out = 0;
+  } else if (i.flow == Flow::scalarField) {
+    unsigned width = v[1] >> 16 & 0x7f;
+    u64 field = width >= 32 ? all : (1ull << width) - 1;
+    out = any = p[1] ? all : p[0] >> (v[1] & 31) & field;
   } else if (i.flow == Flow::any) {
     out = any ? all : 0;
   } else {

@@ -214,11 +214,14 @@ void isthmus::simgpu::amdgpu::addScalar(OperationTable &t) {
      [](u32 a, u32 b, B &) { return ((1u << (a & 31)) - 1) << (b & 31); });
   op("s_bfm_b64", keeps,
      [](u32 a, u32 b, B &) { return ((1ull << (a & 63)) - 1) << (b & 63); });
-  op("s_bfe_u32", writes, [](u32 a, u32 b, B &c) {
-    u32 r = a >> (b & 31) & fieldMask(b >> 16 & 0x7f);
-    c = r != 0;
-    return r;
-  });
+  op(
+      "s_bfe_u32", writes,
+      [](u32 a, u32 b, B &c) {
+        u32 r = a >> (b & 31) & fieldMask(b >> 16 & 0x7f);
+        c = r != 0;
+        return r;
+      },
+      Flow::scalarField);
   op("s_bfe_i32", writes, [](i32 a, u32 b, B &c) {
     unsigned width = std::min(b >> 16 & 0x7f, 32u);
     i32 r = width ? i32(u32(a >> (b & 31)) << (32 - width)) >> (32 - width) : 0;
@@ -388,14 +391,18 @@ void isthmus::simgpu::amdgpu::addScalar(OperationTable &t) {
     for (const char *type : {"_i32", "_u32"})
       t[std::string("s_cmpk_") + c + type] =
           t[std::string("s_cmp_") + c + type];
-  op("s_bitcmp0_b32", writes,
-     [](u32 a, u32 b, B &c) { c = !(a >> (b & 31) & 1); });
-  op("s_bitcmp1_b32", writes,
-     [](u32 a, u32 b, B &c) { c = a >> (b & 31) & 1; });
-  op("s_bitcmp0_b64", writes,
-     [](u64 a, u32 b, B &c) { c = !(a >> (b & 63) & 1); });
-  op("s_bitcmp1_b64", writes,
-     [](u64 a, u32 b, B &c) { c = a >> (b & 63) & 1; });
+  op(
+      "s_bitcmp0_b32", writes,
+      [](u32 a, u32 b, B &c) { c = !(a >> (b & 31) & 1); }, Flow::bitTest);
+  op(
+      "s_bitcmp1_b32", writes,
+      [](u32 a, u32 b, B &c) { c = a >> (b & 31) & 1; }, Flow::bitTest);
+  op(
+      "s_bitcmp0_b64", writes,
+      [](u64 a, u32 b, B &c) { c = !(a >> (b & 63) & 1); }, Flow::bitTest);
+  op(
+      "s_bitcmp1_b64", writes,
+      [](u64 a, u32 b, B &c) { c = a >> (b & 63) & 1; }, Flow::bitTest);
 
   // RDNA3.5 and RDNA4 have floats here too.
   op("s_add_f32", keeps, [](float a, float b, B &) { return a + b; });

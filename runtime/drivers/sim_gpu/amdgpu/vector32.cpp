@@ -123,13 +123,16 @@ void isthmus::simgpu::amdgpu::addVector32(OperationTable &t) {
         return a >> (b & 31) & ((1u << (c & 31)) - 1);
       },
       Flow::field);
-  op("v_bfe_i32", [](u32 a, u32 b, u32 c) {
-    unsigned offset = b & 31, width = c & 31;
-    if (!width)
-      return i32(0);
-    i32 part = i32(a) >> offset;
-    return i32(u32(part) << (32 - width)) >> (32 - width);
-  });
+  op(
+      "v_bfe_i32",
+      [](u32 a, u32 b, u32 c) {
+        unsigned offset = b & 31, width = c & 31;
+        if (!width)
+          return i32(0);
+        i32 part = i32(a) >> offset;
+        return i32(u32(part) << (32 - width)) >> (32 - width);
+      },
+      Flow::signedField);
   op("v_bfm_b32",
      [](u32 a, u32 b) { return ((1u << (a & 31)) - 1) << (b & 31); });
   op("v_bfrev_b32", [](u32 a) { return __builtin_bitreverse32(a); });

@@ -49,10 +49,14 @@ void isthmus::simgpu::amdgpu::addVectorConvert(OperationTable &t) {
   op("v_cvt_i16_f16", [](Half a) { return saturate<int16_t>(a.v); });
   op("v_cvt_i32_i16", [](int16_t a) { return i32(a); });
   op("v_cvt_u32_u16", [](u16 a) { return u32(a); });
-  op("v_cvt_f32_ubyte0", [](u32 a) { return float(a & 0xff); });
-  op("v_cvt_f32_ubyte1", [](u32 a) { return float(a >> 8 & 0xff); });
-  op("v_cvt_f32_ubyte2", [](u32 a) { return float(a >> 16 & 0xff); });
-  op("v_cvt_f32_ubyte3", [](u32 a) { return float(a >> 24); });
+  op("v_cvt_f32_ubyte0", [](u32 a) { return float(a & 0xff); }, Flow::byte0);
+  op(
+      "v_cvt_f32_ubyte1", [](u32 a) { return float(a >> 8 & 0xff); },
+      Flow::byte1);
+  op(
+      "v_cvt_f32_ubyte2", [](u32 a) { return float(a >> 16 & 0xff); },
+      Flow::byte2);
+  op("v_cvt_f32_ubyte3", [](u32 a) { return float(a >> 24); }, Flow::byte3);
   op("v_cvt_pkrtz_f16_f32", [](float a, float b) {
     return pack(halfTowardZero(a), halfTowardZero(b));
   });
