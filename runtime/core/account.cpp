@@ -8,8 +8,6 @@ using namespace isthmus;
 
 namespace {
 
-unsigned long long ull(uint64_t v) { return v; }
-
 void raise(uint64_t *most, uint64_t now) {
   uint64_t seen = __atomic_load_n(most, __ATOMIC_RELAXED);
   while (seen < now &&
@@ -21,20 +19,18 @@ void raise(uint64_t *most, uint64_t now) {
 } // namespace
 
 void Ledger::add(Account *account) {
-  ::pthread_mutex_lock(&lock);
+  Locked locked(lock);
   account->next = accounts;
   accounts = account;
-  ::pthread_mutex_unlock(&lock);
 }
 
 void Ledger::remove(Account *account) {
-  ::pthread_mutex_lock(&lock);
+  Locked locked(lock);
   for (Account **p = &accounts; *p; p = &(*p)->next)
     if (*p == account) {
       *p = account->next;
       break;
     }
-  ::pthread_mutex_unlock(&lock);
 }
 
 bool Ledger::take(Account *account, uint64_t bytes) {
@@ -60,7 +56,7 @@ void Ledger::adjust(Account *account, uint64_t from, uint64_t to) {
 
 void Ledger::largest(char *out, size_t size) {
   *out = 0;
-  ::pthread_mutex_lock(&lock);
+  Locked locked(lock);
   uint64_t below = UINT64_MAX; // names already told, by what they hold
   for (int shown = 0; shown < 5;) {
     uint64_t most = 0;
@@ -79,7 +75,6 @@ void Ledger::largest(char *out, size_t size) {
     }
     below = most;
   }
-  ::pthread_mutex_unlock(&lock);
 }
 
 void Account::open(ist_device *d, const char *w, const char *o) {

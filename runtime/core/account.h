@@ -5,8 +5,6 @@
 #include "isthmus/driver.h"
 #include "support.h"
 
-#include <pthread.h>
-
 struct ist_device;
 
 namespace isthmus {

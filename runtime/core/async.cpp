@@ -155,7 +155,7 @@ ist_status refusal(const Flight &f, ist_error *error) {
     return fail(error, IST_DEADLINE_EXCEEDED,
                 "the call of '%s' did not begin within %llu ns; set a longer "
                 "timeout",
-                name, static_cast<unsigned long long>(f.timeoutNs));
+                name, ull(f.timeoutNs));
   return IST_OK;
 }
 
@@ -350,8 +350,7 @@ ist_status async::start(Flight *f, ist_error *error) {
       return fail(error, IST_INVALID_ARGUMENT,
                   "a call is to signal %llu of a semaphore that was promised "
                   "%llu before; values only rise",
-                  static_cast<unsigned long long>(p.value),
-                  static_cast<unsigned long long>(above));
+                  ull(p.value), ull(above));
     // Room for what finish() must not fail at.
     ist_semaphore &s = *p.semaphore;
     size_t n = s.failed.size(), m = s.pending.size() + f->signals.size();

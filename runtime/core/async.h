@@ -18,8 +18,6 @@
 #include "device.h"
 #include "frame.h"
 
-#include <pthread.h>
-
 namespace isthmus {
 
 /// A queue's semaphore, kept by whoever makes the device wait for it.

@@ -51,9 +51,8 @@ Path pathOf(const char *kind, const Hash::Value &key) {
   const char *dir = std::getenv("ISTHMUS_CACHE_DIR");
   if (dir && *dir)
     p.ok = std::snprintf(p.text, sizeof p.text, "%s/%s-%016llx%016llx.bin", dir,
-                         kind, static_cast<unsigned long long>(key.a),
-                         static_cast<unsigned long long>(key.b)) <
-           static_cast<int>(sizeof p.text - 32);
+                         kind, ull(key.a),
+                         ull(key.b)) < static_cast<int>(sizeof p.text - 32);
   return p;
 }
 

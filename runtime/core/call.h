@@ -1,5 +1,4 @@
-//===- call.h - one call of a program's function
-//---------------------------===//
+//===- call.h - one call of a program's function --------------------------===//
 //
 // A call binds its arguments (arguments.cpp), gives the device its commands,
 // which come from the interpreter (interpret.cpp, commands.cpp) or from a
@@ -139,8 +138,6 @@ private:
 /// Adds to `error` what may have failed with `status` on the device.
 ist_status nameInFlight(const InFlight &inFlight, ist_program &program,
                         uint32_t function, ist_status status, ist_error *error);
-
-inline unsigned long long ull(uint64_t v) { return v; }
 
 } // namespace isthmus
 

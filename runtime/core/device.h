@@ -124,14 +124,18 @@ struct ist_device {
 
 private:
   friend class isthmus::Account;
+  ist_status driverOpen(uint32_t index, const ist_native *theirs,
+                        ist_error *error);
+  void driverClose();
   /// `queue` may be null; else memory comes and goes in its order, where there
   /// is that.
   ist_status driverAlloc(ist_memory_kind kind, uint64_t bytes,
                          ist_driver_queue *queue, ist_driver_memory *out,
                          ist_error *error);
   void driverFree(ist_driver_memory *memory, ist_driver_queue *queue = nullptr);
-  __attribute__((format(printf, 3, 4))) ist_status
-  logged(int status, const char *format, ...);
+  __attribute__((format(printf, 3, 4))) ist_status logged(int status,
+                                                          const char *format,
+                                                          ...);
 
   ist_driver_device *device = nullptr;
   int references = 1;
@@ -146,6 +150,11 @@ private:
   struct CallerMemory {
     ist_driver_memory memory;
     ist_memory kind;
+    /// What the caller knows it by.
+    void *given() const {
+      return kind == IST_MEMORY_HOST ? memory.host
+                                     : reinterpret_cast<void *>(memory.address);
+    }
   };
   pthread_mutex_t callersLock = PTHREAD_MUTEX_INITIALIZER;
   isthmus::Array<CallerMemory> callerMemory; // of callersLock

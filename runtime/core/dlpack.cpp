@@ -2,8 +2,6 @@
 #include "isthmus/dlpack.h"
 #include "device.h"
 
-#include <cstdio>
-
 using namespace isthmus;
 
 namespace {

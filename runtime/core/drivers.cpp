@@ -5,7 +5,6 @@
 #include <cstdio>
 #include <dirent.h>
 #include <dlfcn.h>
-#include <pthread.h>
 #include <sys/stat.h>
 
 using namespace isthmus;
@@ -51,11 +50,6 @@ pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 Driver *drivers;
 BrokenPlugin *broken;
 bool pathRead;
-
-struct Locked {
-  Locked() { ::pthread_mutex_lock(&lock); }
-  ~Locked() { ::pthread_mutex_unlock(&lock); }
-};
 
 /// Readers hold no lock, so an element is whole before it can be seen.
 template <typename T> void append(T **head, T *last) {
@@ -215,10 +209,7 @@ ist_status loadPlugin(const char *given, bool optional, ist_error *error) {
   return s;
 }
 
-void loadOrRemember(const char *path, bool optional) {
-  ist_error error = {};
-  if (loadPlugin(path, optional, &error) == IST_OK)
-    return;
+void rememberBroken(const char *path, const ist_error &error) {
   BrokenPlugin *b = make<BrokenPlugin>();
   if (b && !(b->path = ::strdup(path))) {
     destroy(b);
@@ -230,6 +221,12 @@ void loadOrRemember(const char *path, bool optional) {
   append(&broken, b);
 }
 
+void loadOrRemember(const char *path, bool optional) {
+  ist_error error = {};
+  if (loadPlugin(path, optional, &error) != IST_OK)
+    rememberBroken(path, error);
+}
+
 void loadDirectory(const char *path) {
   dirent **names = nullptr;
   auto isLibrary = [](const dirent *e) {
@@ -237,6 +234,12 @@ void loadDirectory(const char *path) {
     return static_cast<int>(n > 3 && !std::strcmp(e->d_name + n - 3, ".so"));
   };
   int n = ::scandir(path, &names, isLibrary, ::alphasort);
+  if (n < 0) {
+    ist_error error = {};
+    fail(&error, IST_UNAVAILABLE, "plug-in folder '%.300s' cannot be read: %s",
+         path, std::strerror(errno));
+    rememberBroken(path, error);
+  }
   for (int i = 0; i < n; ++i) {
     char file[4096];
     std::snprintf(file, sizeof file, "%s/%s", path, names[i]->d_name);
@@ -358,7 +361,7 @@ ist_status isthmus::findDevice(const char *name, FoundDevice *out,
   size_t n = std::strcspn(name, ":");
   const char *which = name + n + (name[n] == ':');
   {
-    Locked locked;
+    Locked locked(lock);
     addBuiltin();
   }
   // "cpu:" is a mistake, "cpu" is not.
@@ -374,7 +377,7 @@ ist_status isthmus::findDevice(const char *name, FoundDevice *out,
       if (out->driver)
         return IST_OK;
     }
-    Locked locked;
+    Locked locked(lock);
     readPluginPath();
   }
   if (any || empty)
@@ -392,7 +395,7 @@ ist_status isthmus::findDevice(const char *name, FoundDevice *out,
 }
 
 const Driver *isthmus::allDrivers() {
-  Locked locked;
+  Locked locked(lock);
   addBuiltin();
   readPluginPath();
   return drivers;
@@ -409,7 +412,7 @@ const char *isthmus::defaultDriver() {
 extern "C" ist_status ist_plugin_load(const char *path, ist_error *error) {
   if (!path)
     return fail(error, IST_INVALID_ARGUMENT, "ist_plugin_load: path is NULL");
-  Locked locked;
+  Locked locked(lock);
   addBuiltin();
   return loadPlugin(path, false, error);
 }

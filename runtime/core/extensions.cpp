@@ -7,8 +7,6 @@ using namespace isthmus;
 
 namespace {
 
-unsigned long long ull(uint64_t v) { return v; }
-
 /// A table of which the driver has all that this header knows.
 template <typename T>
 void find(const ist_driver *driver, ist_driver_device *device, const char *name,

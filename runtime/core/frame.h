@@ -1,5 +1,4 @@
-//===- frame.h - what one call works with
-//----------------------------------===//
+//===- frame.h - what one call works with ---------------------------------===//
 #ifndef ISTHMUS_RUNTIME_CORE_FRAME_H
 #define ISTHMUS_RUNTIME_CORE_FRAME_H
 

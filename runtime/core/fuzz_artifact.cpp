@@ -1,5 +1,4 @@
-//===- fuzz_artifact.cpp - libFuzzer target: reading artifacts
-//-------------===//
+//===- fuzz_artifact.cpp - libFuzzer target: reading artifacts ------------===//
 //
 // Container, manifest and program are untrusted; loading without a device reads
 // all of them and runs no kernel. What loads is asked everything, planned with

@@ -1,5 +1,4 @@
-//===- interpret.cpp - runs a program's function, command by command
-//-------===//
+//===- interpret.cpp - runs a program's function, command by command ------===//
 //
 // The artifact was verified, so indices are trusted here. What is not: sizes,
 // which come from inputs and from the device, and whether a register was set.

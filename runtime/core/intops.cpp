@@ -1,5 +1,4 @@
-//===- intops.cpp - device values as integers
-//------------------------------===//
+//===- intops.cpp - device values as integers -----------------------------===//
 #include "intops.h"
 
 #include <cstdio>

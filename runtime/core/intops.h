@@ -1,5 +1,4 @@
-//===- intops.h - the program's checked integer arithmetic
-//-----------------===//
+//===- intops.h - the program's checked integer arithmetic ----------------===//
 #ifndef ISTHMUS_RUNTIME_CORE_INTOPS_H
 #define ISTHMUS_RUNTIME_CORE_INTOPS_H
 

@@ -1,5 +1,4 @@
-//===- plan.cpp - sizes and places for one set of input sizes
-//--------------===//
+//===- plan.cpp - sizes and places for one set of input sizes -------------===//
 //
 // Runs a function's integer code without its commands. What comes from a read
 // is unknown, and so is what is computed from that; behind a branch on an

@@ -1,5 +1,4 @@
-//===- plan.h - sizes and places for one set of input sizes
-//----------------===//
+//===- plan.h - sizes and places for one set of input sizes ---------------===//
 #ifndef ISTHMUS_RUNTIME_CORE_PLAN_H
 #define ISTHMUS_RUNTIME_CORE_PLAN_H
 

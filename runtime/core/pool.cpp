@@ -1,13 +1,8 @@
-//===- pool.cpp - a session's device memory
-//---------------------------------===//
+//===- pool.cpp - a session's device memory -------------------------------===//
 #include "pool.h"
 #include "verify.h"
 
 using namespace isthmus;
-
-namespace {
-unsigned long long ull(uint64_t v) { return v; }
-} // namespace
 
 ist_status SessionMemory::alloc(ist_memory_kind kind, uint64_t size,
                                 const char *what, ist_driver_memory *out,
@@ -109,11 +104,4 @@ void Pool::trim() {
   for (Block &b : blocks)
     if (b.references == 0 && b.memory.bytes)
       memory->free(&b.memory);
-}
-
-uint64_t Pool::bytes() const {
-  uint64_t sum = 0;
-  for (const Block &b : blocks)
-    sum += b.memory.bytes;
-  return sum;
 }

@@ -1,5 +1,4 @@
-//===- pool.h - a session's device memory
-//-----------------------------------===//
+//===- pool.h - a session's device memory ---------------------------------===//
 #ifndef ISTHMUS_RUNTIME_CORE_POOL_H
 #define ISTHMUS_RUNTIME_CORE_POOL_H
 
@@ -42,7 +41,6 @@ public:
   }
   /// Gives unused blocks back. No command may be under way.
   void trim();
-  uint64_t bytes() const;
 
 private:
   struct Block {

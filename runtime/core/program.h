@@ -1,5 +1,4 @@
-//===- program.h - an artifact's variant made ready for a device
-//-----------===//
+//===- program.h - an artifact's variant made ready for a device ----------===//
 #ifndef ISTHMUS_RUNTIME_CORE_PROGRAM_H
 #define ISTHMUS_RUNTIME_CORE_PROGRAM_H
 

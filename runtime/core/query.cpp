@@ -1,5 +1,4 @@
-//===- query.cpp - loading and asking, as the public API says it
-//-----------===//
+//===- query.cpp - loading and asking, as the public API says it ----------===//
 #include "program.h"
 
 using namespace isthmus;

@@ -1,5 +1,4 @@
-//===- recording.cpp - a call's commands, kept to be given again
-//-----------===//
+//===- recording.cpp - a call's commands, kept to be given again ----------===//
 #include "recording.h"
 
 using namespace isthmus;

@@ -1,5 +1,4 @@
-//===- recording.h - a call's commands, kept to be given again
-//-------------===//
+//===- recording.h - a call's commands, kept to be given again ------------===//
 #ifndef ISTHMUS_RUNTIME_CORE_RECORDING_H
 #define ISTHMUS_RUNTIME_CORE_RECORDING_H
 

@@ -1,5 +1,4 @@
-//===- schema.h - the artifact's tables, for reading
-//-----------------------===//
+//===- schema.h - the artifact's tables, for reading ----------------------===//
 //
 // Include this and not the generated header: FlatBuffers' own asserts must not
 // abort a process over an artifact's contents; verify.cpp checks them instead.

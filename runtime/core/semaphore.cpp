@@ -84,8 +84,7 @@ ist_status ist_semaphore_signal(ist_semaphore *semaphore, uint64_t value,
     return fail(error, IST_INVALID_ARGUMENT,
                 "a semaphore that was promised %llu cannot be signalled %llu; "
                 "values only rise",
-                static_cast<unsigned long long>(semaphore->promised),
-                static_cast<unsigned long long>(value));
+                ull(semaphore->promised), ull(value));
   semaphore->promised = semaphore->value = value;
   signalAll();
   return IST_OK;
@@ -112,9 +111,7 @@ static ist_status waitFor(ist_semaphore *semaphore, uint64_t value,
       return fail(error, IST_DEADLINE_EXCEEDED,
                   "the semaphore did not reach %llu within %llu ns; it is at "
                   "%llu",
-                  static_cast<unsigned long long>(value),
-                  static_cast<unsigned long long>(timeoutNs),
-                  static_cast<unsigned long long>(semaphore->value));
+                  ull(value), ull(timeoutNs), ull(semaphore->value));
     if (deadline - now < slice)
       slice = deadline - now;
     if (Flight *f = issuedBefore(point))
@@ -130,8 +127,8 @@ ist_status ist_semaphore_wait(ist_semaphore *semaphore, uint64_t value,
   ist_status s = waitFor(semaphore, value, timeoutNs, error);
   if (begin) {
     char detail[64];
-    std::snprintf(detail, sizeof detail, "value %llu = %s",
-                  static_cast<unsigned long long>(value), ist_status_name(s));
+    std::snprintf(detail, sizeof detail, "value %llu = %s", ull(value),
+                  ist_status_name(s));
     traceSpan("wait", "ist_semaphore_wait", begin, nullptr, detail, nullptr);
   }
   return s;

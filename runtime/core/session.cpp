@@ -3,10 +3,6 @@
 
 using namespace isthmus;
 
-namespace {
-unsigned long long ull(uint64_t v) { return v; }
-} // namespace
-
 ist_session::Shape::~Shape() {
   for (Recorded &r : recorded)
     destroy(r.recording);

@@ -1,5 +1,4 @@
-//===- session.h - what one call at a time needs
-//---------------------------===//
+//===- session.h - what one call at a time needs --------------------------===//
 #ifndef ISTHMUS_RUNTIME_CORE_SESSION_H
 #define ISTHMUS_RUNTIME_CORE_SESSION_H
 

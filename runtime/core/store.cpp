@@ -19,14 +19,6 @@ uint64_t mix(uint64_t v) {
 
 uint64_t rotated(uint64_t v, int by) { return v << by | v >> (64 - by); }
 
-struct Locked {
-  explicit Locked(pthread_mutex_t &m) : mutex(m) {
-    ::pthread_mutex_lock(&mutex);
-  }
-  ~Locked() { ::pthread_mutex_unlock(&mutex); }
-  pthread_mutex_t &mutex;
-};
-
 } // namespace
 
 void Hash::add(const void *data, uint64_t bytes) {

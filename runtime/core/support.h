@@ -17,6 +17,9 @@
 
 namespace isthmus {
 
+/// For printf's %llu.
+inline unsigned long long ull(uint64_t v) { return v; }
+
 /// Fills `error` (which may be null) and returns `code`.
 __attribute__((format(printf, 3, 4))) ist_status
 fail(ist_error *error, ist_status code, const char *format, ...);
@@ -25,7 +28,7 @@ inline ist_status outOfMemory(ist_error *error, uint64_t bytes,
                               const char *what) {
   return fail(error, IST_RESOURCE_EXHAUSTED,
               "out of host memory: %s needs %llu bytes; free some and retry",
-              what, static_cast<unsigned long long>(bytes));
+              what, ull(bytes));
 }
 
 /// Objects of the core live in malloc'ed memory; null when there is none.
@@ -97,6 +100,20 @@ private:
 
   T *items = nullptr;
   size_t count = 0, room = 0;
+};
+
+/// Holds a mutex for as long as it lives.
+class Locked {
+public:
+  explicit Locked(pthread_mutex_t &mutex) : mutex(mutex) {
+    ::pthread_mutex_lock(&mutex);
+  }
+  Locked(const Locked &) = delete;
+  Locked &operator=(const Locked &) = delete;
+  ~Locked() { ::pthread_mutex_unlock(&mutex); }
+
+private:
+  pthread_mutex_t &mutex;
 };
 
 inline uint64_t alignUp(uint64_t v, uint64_t alignment) {

@@ -8,7 +8,6 @@
 
 #include <cstdio>
 #include <fcntl.h>
-#include <pthread.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -25,15 +24,9 @@ pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 // Of the lock:
 int file = -1;
 off_t written; // without the closing bracket
-bool first = true;
 char buffer[kBuffer];
 size_t used;
 long process;
-
-struct Locked {
-  Locked() { ::pthread_mutex_lock(&lock); }
-  ~Locked() { ::pthread_mutex_unlock(&lock); }
-};
 
 /// With what closes the array; that is not counted.
 void flush() {
@@ -46,7 +39,9 @@ void flush() {
     ssize_t k = ::pwrite(file, buffer + done, n + sizeof end - 1 - done,
                          written + static_cast<off_t>(done));
     if (k <= 0) {
-      ::close(file); // a full disk: the trace ends here
+      // Such as a full disk.
+      std::fprintf(stderr, "isthmus: ISTHMUS_TRACE: the trace ends here: %m\n");
+      ::close(file);
       file = -1;
       return;
     }
@@ -57,7 +52,7 @@ void flush() {
 }
 
 void atExit() {
-  Locked locked;
+  Locked locked(lock);
   flush();
 }
 
@@ -99,14 +94,13 @@ size_t escape(const char *text, char *out, size_t room) {
 }
 
 void append(const char *event, size_t n) {
-  Locked locked;
+  Locked locked(lock);
   if (file < 0 || ::getpid() != process)
     return;
   if (used + n + 8 > kBuffer)
     flush();
-  buffer[used++] = first ? '[' : ',';
+  buffer[used++] = ',';
   buffer[used++] = '\n';
-  first = false;
   std::memcpy(buffer + used, event, n);
   used += n;
 }
@@ -117,11 +111,11 @@ unsigned long long trackOf(const void *track) {
   // Beyond any thread's id, and exact in a double.
   return track ? (reinterpret_cast<uintptr_t>(track) >> 4 & 0xffffffff) +
                      (1ull << 32)
-               : static_cast<unsigned long long>(threadId());
+               : ull(threadId());
 }
 
 bool begin() {
-  Locked locked;
+  Locked locked(lock);
   int now = __atomic_load_n(&state, __ATOMIC_RELAXED);
   if (now != kUnknown)
     return now == kOn;
@@ -140,7 +134,6 @@ bool begin() {
           "[\n{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":%ld,\"tid\":0,"
           "\"args\":{\"name\":\"isthmus %s\"}}",
           process, ist_version()));
-      first = false;
       flush();
       std::atexit(atExit);
     }
@@ -175,9 +168,8 @@ void isthmus::traceSpan(const char *category, const char *name,
       e + n, room - n,
       "\"ph\":\"X\",\"pid\":%ld,\"tid\":%llu,\"ts\":%llu.%03u,"
       "\"dur\":%llu.%03u,\"args\":{",
-      process, trackOf(track), static_cast<unsigned long long>(beginNs / 1000),
-      static_cast<unsigned>(beginNs % 1000),
-      static_cast<unsigned long long>((end - beginNs) / 1000),
+      process, trackOf(track), ull(beginNs / 1000),
+      static_cast<unsigned>(beginNs % 1000), ull((end - beginNs) / 1000),
       static_cast<unsigned>((end - beginNs) % 1000)));
   if (detail)
     put("detail", detail, 700, nodes ? "," : "");

@@ -1,5 +1,4 @@
-//===- transfer.cpp - copies between host and device without a session
-//-----===//
+//===- transfer.cpp - copies between host and device without a session ----===//
 #include "transfer.h"
 
 using namespace isthmus;

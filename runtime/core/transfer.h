@@ -1,5 +1,4 @@
-//===- transfer.h - copies between host and device without a session
-//-------===//
+//===- transfer.h - copies between host and device without a session ------===//
 #ifndef ISTHMUS_RUNTIME_CORE_TRANSFER_H
 #define ISTHMUS_RUNTIME_CORE_TRANSFER_H
 

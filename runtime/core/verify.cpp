@@ -1,5 +1,4 @@
-//===- verify.cpp - checks an artifact before anything believes it
-//---------===//
+//===- verify.cpp - checks an artifact before anything believes it --------===//
 //
 // FlatBuffers' verifier makes reading the tables safe; what the tables mean is
 // checked here, in the order in which program.fbs says it.
@@ -158,7 +157,7 @@ ist_status Checker::weights() {
          bytes != w.bytes()))
       return broken("weight %u has %llu bytes, which is not what its dims and "
                     "dtype need",
-                    i, static_cast<unsigned long long>(w.bytes()));
+                    i, ull(w.bytes()));
   }
   return IST_OK;
 }
@@ -508,8 +507,7 @@ ist_status isthmus::verifyManifest(Span span, const Zip &zip,
   // The limit is FlatBuffers' own.
   if (span.size >= FLATBUFFERS_MAX_BUFFER_SIZE)
     return fail(error, IST_DATA_LOSS,
-                "broken artifact: a manifest of %llu bytes",
-                static_cast<unsigned long long>(span.size));
+                "broken artifact: a manifest of %llu bytes", ull(span.size));
   flatbuffers::Verifier verifier(span.data, span.size, /*max_depth=*/64,
                                  /*max_tables=*/16 * 1000 * 1000);
   if (!fb::VerifyManifestBuffer(verifier))

@@ -1,5 +1,4 @@
-//===- verify.h - checks an artifact before anything believes it
-//-----------===//
+//===- verify.h - checks an artifact before anything believes it ----------===//
 #ifndef ISTHMUS_RUNTIME_CORE_VERIFY_H
 #define ISTHMUS_RUNTIME_CORE_VERIFY_H
 

@@ -1,5 +1,4 @@
-//===- zip.cpp - reads an artifact's container
-//-----------------------------===//
+//===- zip.cpp - reads an artifact's container ----------------------------===//
 //
 // APPNOTE.TXT (PKWARE .ZIP File Format Specification 6.3.10): the directory at
 // the end is the truth; local headers are read only for the length of what
@@ -65,8 +64,7 @@ ist_status Zip::openFile(const char *path, ist_error *error) {
     if (p == MAP_FAILED) {
       status = fail(error, IST_RESOURCE_EXHAUSTED,
                     "cannot map artifact '%s' (%llu bytes): %s", path,
-                    static_cast<unsigned long long>(st.st_size),
-                    std::strerror(errno));
+                    ull(st.st_size), std::strerror(errno));
     } else {
       file = {static_cast<uint8_t *>(p), static_cast<uint64_t>(st.st_size)};
       mapped = true;

@@ -1,5 +1,4 @@
-//===- zip.h - reads an artifact's container
-//-------------------------------===//
+//===- zip.h - reads an artifact's container ------------------------------===//
 #ifndef ISTHMUS_RUNTIME_CORE_ZIP_H
 #define ISTHMUS_RUNTIME_CORE_ZIP_H
 

@@ -1,5 +1,4 @@
-//===- code_object.cpp - loads code objects
-//----------------------------------------===//
+//===- code_object.cpp - loads code objects -------------------------------===//
 //
 // The container is untrusted: every offset and address is checked against the
 // file or the segments before use. The code in it is trusted once it runs.

@@ -1,5 +1,4 @@
-//===- code_object.h - loads code objects
-//------------------------------------------===//
+//===- code_object.h - loads code objects ---------------------------------===//
 #ifndef ISTHMUS_DRIVERS_CPU_CODE_OBJECT_H
 #define ISTHMUS_DRIVERS_CPU_CODE_OBJECT_H
 

@@ -1,5 +1,4 @@
-//===- cpu.cpp - the driver for the processor we run on
-//--------------------===//
+//===- cpu.cpp - the driver for the processor we run on -------------------===//
 //
 // Device memory is host memory and a queue does what it is told at once, so
 // submit only raises the semaphore. Launches are spread over a thread pool.
@@ -11,7 +10,6 @@
 #include "support.h"
 #include "thread_pool.h"
 
-#include <cerrno>
 #include <climits>
 #include <cstdio>
 #include <linux/futex.h>

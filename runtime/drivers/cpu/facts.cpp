@@ -1,5 +1,4 @@
-//===- facts.cpp - what this processor is
-//----------------------------------===//
+//===- facts.cpp - what this processor is ---------------------------------===//
 //
 // Feature names are LLVM's (llvm/TargetParser/X86TargetParser.def), which the
 // compiler writes into variants. Bits: Intel SDM volume 2A, CPUID; AMD APM

@@ -1,5 +1,4 @@
-//===- facts.h - what this processor is
-//------------------------------------===//
+//===- facts.h - what this processor is -----------------------------------===//
 #ifndef ISTHMUS_DRIVERS_CPU_FACTS_H
 #define ISTHMUS_DRIVERS_CPU_FACTS_H
 

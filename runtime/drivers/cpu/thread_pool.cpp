@@ -1,5 +1,4 @@
-//===- thread_pool.cpp - the cpu driver's threads
-//---------------------------------===//
+//===- thread_pool.cpp - the cpu driver's threads -------------------------===//
 //
 // Workers spin for a while between launches, since a model is many short ones,
 // and then sleep on a futex.
@@ -9,7 +8,6 @@
 #include "cgroup.h"
 #include "support.h"
 
-#include <cerrno>
 #include <cstdio>
 #include <linux/futex.h>
 #include <sched.h>

@@ -1,5 +1,4 @@
-//===- thread_pool.h - the cpu driver's threads
-//-----------------------------------===//
+//===- thread_pool.h - the cpu driver's threads ---------------------------===//
 #ifndef ISTHMUS_DRIVERS_CPU_THREAD_POOL_H
 #define ISTHMUS_DRIVERS_CPU_THREAD_POOL_H
 

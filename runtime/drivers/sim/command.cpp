@@ -8,8 +8,6 @@ using namespace isthmus::sim;
 
 namespace {
 
-unsigned long long ull(uint64_t v) { return v; }
-
 template <typename T> bool assign(Array<T> &to, const Array<T> &from) {
   to.clear();
   if (!to.resize(from.size()))

@@ -22,8 +22,6 @@ constexpr uint8_t kSlack = 0xa5, kFresh = 0xcb;
 /// More than this is left as the system gives it.
 constexpr uint64_t kMostFilled = 16 << 20;
 
-unsigned long long ull(uint64_t v) { return v; }
-
 uint64_t pageSize() { return static_cast<uint64_t>(::sysconf(_SC_PAGESIZE)); }
 
 /// Where in its mapping an allocation's slack ends.

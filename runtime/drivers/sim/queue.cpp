@@ -1,14 +1,11 @@
 //===- queue.cpp - the simulated device's queues --------------------------===//
 #include "queue.h"
 
-#include <cerrno>
 #include <cstdio>
 #include <signal.h>
 
 using namespace isthmus;
 using namespace isthmus::sim;
-
-static unsigned long long ull(uint64_t v) { return v; }
 
 void *ist_driver_queue::main(void *self) {
   auto *q = static_cast<ist_driver_queue *>(self);

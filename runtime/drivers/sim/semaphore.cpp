@@ -1,13 +1,10 @@
 //===- semaphore.cpp - timeline semaphores of the simulated device --------===//
 #include "device.h"
 
-#include <cerrno>
 #include <time.h>
 
 using namespace isthmus;
 using namespace isthmus::sim;
-
-static unsigned long long ull(uint64_t v) { return v; }
 
 void ist_driver_semaphore::raise(uint64_t to, const ist_error &failure) {
   if (to > value) {

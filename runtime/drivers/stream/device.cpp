@@ -7,8 +7,6 @@
 using namespace isthmus;
 using namespace isthmus::stream;
 
-static unsigned long long ull(uint64_t v) { return v; }
-
 void Device::fact(const char *key, const char *format, ...) {
   size_t n = description.fact_count;
   if (n == sizeof facts / sizeof *facts || textUsed == sizeof text)

@@ -4,8 +4,6 @@
 using namespace isthmus;
 using namespace isthmus::stream;
 
-static unsigned long long ull(uint64_t v) { return v; }
-
 namespace {
 
 //===----------------------------------------------------------------------===//

@@ -56,11 +56,6 @@ ist_status load(const LibraryDesc &desc, void *handle, const char *name,
   return IST_OK;
 }
 
-struct Locked {
-  Locked() { ::pthread_mutex_lock(&lock); }
-  ~Locked() { ::pthread_mutex_unlock(&lock); }
-};
-
 } // namespace
 
 ist_status stream::openLibrary(const LibraryDesc &desc, const void **symbols,
@@ -68,7 +63,7 @@ ist_status stream::openLibrary(const LibraryDesc &desc, const void **symbols,
   const char *wanted = std::getenv(desc.variable);
   if (wanted && !*wanted)
     wanted = nullptr;
-  Locked locked;
+  Locked locked(lock);
   for (Library *l = libraries; l; l = l->next)
     if (l->desc == &desc &&
         (wanted ? l->wanted && !std::strcmp(wanted, l->wanted) : !l->wanted)) {

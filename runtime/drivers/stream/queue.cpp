@@ -4,8 +4,6 @@
 using namespace isthmus;
 using namespace isthmus::stream;
 
-static unsigned long long ull(uint64_t v) { return v; }
-
 int stream::queueCreate(ist_driver_device *device, const ist_native *native,
                         ist_driver_queue **out, ist_error *error) {
   Device *d = of(device);

@@ -14,8 +14,6 @@
 using namespace isthmus;
 using namespace isthmus::stream;
 
-static unsigned long long ull(uint64_t v) { return v; }
-
 ist_error *stream::copyOf(const ist_error &error) {
   ist_error *copy = static_cast<ist_error *>(std::malloc(sizeof error));
   if (copy)
