@@ -55,6 +55,10 @@ inline constexpr int64_t kMaxScalars = 64;
 inline constexpr int64_t kMaxInlineConstant = 32;
 inline constexpr int64_t kMaxUnrolledNodes = 200000;
 
+/// Why a tensor of this type cannot exist, whatever its dynamic sizes are; ""
+/// when it can. Below the limit, counts and byte offsets do not overflow.
+std::string tooLarge(DType dtype, llvm::ArrayRef<OpFoldResult> sizes);
+
 /// The names one graph or function body can see.
 struct Scope {
   Scope *parent = nullptr; // null for the main graph and for functions
@@ -66,6 +70,8 @@ struct Scope {
   ImportValue *find(llvm::StringRef name) const;
 };
 
+/// Importer.cpp walks the graph; Values.cpp makes values, Signature.cpp the
+/// inputs and outputs, Functions.cpp inlines the model's functions.
 class Importer {
 public:
   Importer(const Model &model, mlir::MLIRContext &context,

@@ -16,7 +16,6 @@
 #include "mlir/IR/MLIRContext.h"
 
 #include <memory>
-#include <random>
 #include <sys/mman.h>
 #include <unistd.h>
 
