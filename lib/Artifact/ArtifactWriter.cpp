@@ -136,31 +136,6 @@ bool ArtifactWriter::append(const void *data, size_t size, std::string &err) {
   return true;
 }
 
-bool ArtifactWriter::appendFile(const std::string &source, uint64_t offset,
-                                uint64_t bytes, std::string &err) {
-  std::FILE *in = std::fopen(source.c_str(), "rb");
-  if (!in)
-    return fail(err, "cannot open '" + source + "': " + strerror(errno));
-  bool ok = ::fseeko(in, static_cast<off_t>(offset), SEEK_SET) == 0;
-  if (!ok)
-    fail(err, "cannot seek in '" + source + "': " + strerror(errno));
-  std::vector<char> buffer(1 << 20);
-  while (ok && bytes) {
-    size_t want = bytes < buffer.size() ? bytes : buffer.size();
-    size_t got = std::fread(buffer.data(), 1, want, in);
-    if (got == 0)
-      ok = fail(err, std::ferror(in)
-                         ? "cannot read '" + source + "': " + strerror(errno)
-                         : "'" + source + "' ends " + std::to_string(bytes) +
-                               " bytes before the data the model refers to");
-    else
-      ok = append(buffer.data(), got, err);
-    bytes -= got;
-  }
-  std::fclose(in);
-  return ok;
-}
-
 bool ArtifactWriter::endMember(std::string &err) {
   if (!inMember)
     return true;

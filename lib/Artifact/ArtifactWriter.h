@@ -40,11 +40,6 @@ public:
 
   bool append(const void *data, size_t size, std::string &err);
 
-  /// Streams `bytes` bytes at `offset` of the file `source`; a shorter file is
-  /// an error.
-  bool appendFile(const std::string &source, uint64_t offset, uint64_t bytes,
-                  std::string &err);
-
   /// Bytes appended to the current member so far: where the next piece lands.
   uint64_t memberSize() const {
     return members.empty() ? 0 : members.back().size;

@@ -97,11 +97,6 @@ static const DiagnosticKind kinds[] = {
      "`istc --explain` takes a code as messages show it, such as IST-I0101."},
 };
 
-const DiagnosticKind *isthmus::allDiagnostics(size_t &count) {
-  count = sizeof(kinds) / sizeof(kinds[0]);
-  return kinds;
-}
-
 const DiagnosticKind *isthmus::findDiagnostic(const char *code) {
   for (const DiagnosticKind &kind : kinds)
     if (!std::strcmp(kind.code, code))

@@ -7,17 +7,12 @@
 #ifndef ISTHMUS_LIB_SUPPORT_DIAGNOSTICS_H
 #define ISTHMUS_LIB_SUPPORT_DIAGNOSTICS_H
 
-#include <cstddef>
-
 namespace isthmus {
 
 /// One kind of message: what it means and what to do. Codes are never reused.
 struct DiagnosticKind {
   const char *code, *title, *text;
 };
-
-/// The kinds, ordered by code; `count` is set to how many.
-const DiagnosticKind *allDiagnostics(size_t &count);
 
 /// The kind of "IST-I0101", or null.
 const DiagnosticKind *findDiagnostic(const char *code);

@@ -10,7 +10,6 @@
 #include "dialects/Graph/Transforms/Fuse.h"
 #include "dialects/Graph/Transforms/SplitReductions.h"
 #include "dialects/Kernel/Transforms/AttentionGroup.h"
-#include "dialects/Kernel/Transforms/RowGroup.h"
 #include "llvm/ADT/SetVector.h"
 
 using namespace mlir;
@@ -35,19 +34,8 @@ bool graph::isKernelOp(Operation *op) {
   return isa<linalg::LinalgOp, ConvOp, ParallelOp>(op);
 }
 
-static SmallVector<OpFoldResult> sizesOf(Value tensor) {
-  auto sizes = getSizes(tensor);
-  if (succeeded(sizes))
-    return *sizes;
-  SmallVector<OpFoldResult> fixed; // a derived weight's
-  Builder b(tensor.getContext());
-  for (int64_t d : cast<RankedTensorType>(tensor.getType()).getShape())
-    fixed.push_back(b.getIndexAttr(d));
-  return fixed;
-}
-
-static bool rowsAccept(ArrayRef<linalg::GenericOp> ops,
-                       const TargetInfo &info) {
+static bool rowsAccept(ArrayRef<linalg::GenericOp> ops, const TargetInfo &info,
+                       kernel::SizesOf sizesOf) {
   kernel::RowGroup group;
   unsigned lane;
   if (!kernel::findRows(ops, sizesOf, group).empty() ||
@@ -74,7 +62,8 @@ namespace {
 
 class Former {
 public:
-  Former(Block &block, const TargetInfo &info) : block(block), info(info) {
+  Former(Block &block, const TargetInfo &info, kernel::SizesOf sizesOf)
+      : block(block), info(info), sizesOf(sizesOf) {
     for (auto [i, op] : llvm::enumerate(block))
       position[&op] = i;
   }
@@ -92,6 +81,7 @@ private:
 
   Block &block;
   const TargetInfo &info;
+  kernel::SizesOf sizesOf;
   DenseMap<Operation *, unsigned> position;
   DenseMap<Operation *, unsigned> groupOf;
   SmallVector<Group> groups;
@@ -143,7 +133,7 @@ bool Former::comesBack(ArrayRef<linalg::GenericOp> group) {
 
 void Former::growRows(linalg::GenericOp seed) {
   SmallVector<linalg::GenericOp> group = {seed};
-  if (!rowsAccept(group, info))
+  if (!rowsAccept(group, info, sizesOf))
     return;
   llvm::SetVector<Operation *> tried;
   auto next = [&]() -> linalg::GenericOp {
@@ -179,7 +169,7 @@ void Former::growRows(linalg::GenericOp seed) {
                                     }),
                   op);
     tried.insert(op);
-    if (!rowsAccept(larger, info) || comesBack(larger))
+    if (!rowsAccept(larger, info, sizesOf) || comesBack(larger))
       continue;
     group = larger;
     tried.clear(); // what did not fit may fit now
@@ -249,6 +239,6 @@ SmallVector<Group> Former::run(bool fuse) {
 }
 
 SmallVector<Group> graph::formGroups(Block &block, const TargetInfo &info,
-                                     bool fuse) {
-  return Former(block, info).run(fuse);
+                                     kernel::SizesOf sizesOf, bool fuse) {
+  return Former(block, info, sizesOf).run(fuse);
 }

@@ -7,6 +7,7 @@
 #ifndef ISTHMUS_DIALECTS_GRAPH_TRANSFORMS_GROUPS_H
 #define ISTHMUS_DIALECTS_GRAPH_TRANSFORMS_GROUPS_H
 
+#include "dialects/Kernel/Transforms/RowGroup.h"
 #include "targets/Target.h"
 
 namespace isthmus::graph {
@@ -25,9 +26,10 @@ using Group = llvm::SmallVector<mlir::Operation *>;
 /// convolutions and reductions with their epilogue, and row groups
 /// (dialects/Kernel/Transforms/RowGroup.h), grown while the plan `rows` accepts
 /// them for the target. No group needs a result of another that needs one of
-/// its own. Without `fuse`, every operation is alone.
+/// its own. Without `fuse`, every operation is alone. `sizesOf` knows what
+/// kernels of other blocks have left of their operations' sizes.
 llvm::SmallVector<Group> formGroups(mlir::Block &block, const TargetInfo &info,
-                                    bool fuse);
+                                    kernel::SizesOf sizesOf, bool fuse);
 
 } // namespace isthmus::graph
 

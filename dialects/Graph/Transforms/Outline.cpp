@@ -144,7 +144,9 @@ private:
 
 LogicalResult Outliner::run(Block &block, bool compare) {
   SmallVector<Operation *> done;
-  for (ArrayRef<Operation *> group : graph::formGroups(block, info, fuse)) {
+  auto known = [this](Value v) { return sizesOf(v); };
+  for (ArrayRef<Operation *> group :
+       graph::formGroups(block, info, known, fuse)) {
     SmallVector<Operation *> again;
     if (compare)
       again = cloneBehind(group);

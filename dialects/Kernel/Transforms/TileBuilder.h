@@ -28,10 +28,9 @@ public:
   FuncOp result; // form(tiled), complete after finish()
 
   /// The memref that holds tensor `t` of the source body: the binding of a
-  /// to_tensor, the out binding that a result is materialized in, or a scratch
-  /// memref given to setMemory. Null if there is none.
+  /// to_tensor, or the out binding that a result is materialized in. Null if
+  /// there is none.
   mlir::Value memoryOf(mlir::Value t) const { return memory.lookup(t); }
-  void setMemory(mlir::Value t, mlir::Value memref) { memory[t] = memref; }
 
   /// The source body's index or scalar value, here: sizes are mapped, scalar
   /// ops are cloned once at the top.
