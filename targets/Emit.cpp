@@ -127,8 +127,17 @@ isthmus::emitNothing(const TargetInfo &info, llvm::CodeGenFileType type,
 
 // lld keeps global state, so one link at a time.
 mlir::FailureOr<llvm::SmallVector<char, 0>>
-isthmus::linkElf(llvm::ArrayRef<KernelObject> objects,
+isthmus::linkElf(llvm::ArrayRef<KernelObject> objects, const TargetInfo &info,
                  llvm::ArrayRef<const char *> options, std::string &error) {
+  // A program without kernels has a code object all the same.
+  KernelObject none;
+  if (objects.empty()) {
+    auto bytes = emitNothing(info, llvm::CodeGenFileType::ObjectFile, error);
+    if (failed(bytes))
+      return mlir::failure();
+    none.bytes = std::move(*bytes);
+    objects = none;
+  }
   static std::mutex mutex;
   std::lock_guard<std::mutex> lock(mutex);
   llvm::SmallString<128> dir;

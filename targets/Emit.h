@@ -52,9 +52,9 @@ mlir::FailureOr<llvm::SmallVector<char, 0>>
 emitNothing(const TargetInfo &info, llvm::CodeGenFileType type,
             std::string &error);
 
-/// Links ELF objects with lld, in this process; `options` are ld's.
+/// Links ELF objects, or none, with lld, in this process; `options` are ld's.
 mlir::FailureOr<llvm::SmallVector<char, 0>>
-linkElf(llvm::ArrayRef<KernelObject> objects,
+linkElf(llvm::ArrayRef<KernelObject> objects, const TargetInfo &info,
         llvm::ArrayRef<const char *> options, std::string &error);
 
 /// The optimized LLVM module of the one form(lanes) kernel in `module`. It

@@ -129,15 +129,7 @@ static mlir::FailureOr<KernelObject> compile(mlir::ModuleOp module,
 static mlir::FailureOr<llvm::SmallVector<char, 0>>
 link(llvm::ArrayRef<KernelObject> objects, const TargetInfo &info,
      std::string &error) {
-  KernelObject none;
-  if (objects.empty()) {
-    auto bytes = emitNothing(info, llvm::CodeGenFileType::ObjectFile, error);
-    if (failed(bytes))
-      return mlir::failure();
-    none.bytes = std::move(*bytes);
-    objects = none;
-  }
-  return linkElf(objects, {"-shared"}, error);
+  return linkElf(objects, info, {"-shared"}, error);
 }
 
 Target amd::target() {

@@ -41,16 +41,7 @@ static mlir::FailureOr<KernelObject> compile(mlir::ModuleOp module,
 static mlir::FailureOr<llvm::SmallVector<char, 0>>
 linkObjects(llvm::ArrayRef<KernelObject> objects, const TargetInfo &info,
             std::string &error) {
-  // A program without kernels has a code object all the same.
-  KernelObject none;
-  if (objects.empty()) {
-    auto bytes = emitNothing(info, llvm::CodeGenFileType::ObjectFile, error);
-    if (failed(bytes))
-      return mlir::failure();
-    none.bytes = std::move(*bytes);
-    objects = none;
-  }
-  return linkElf(objects,
+  return linkElf(objects, info,
                  {"-shared", "-znow", "-znoexecstack", "-zseparate-code",
                   "-zmax-page-size=4096"},
                  error);

@@ -83,13 +83,15 @@ static std::vector<std::string> list() {
   return names;
 }
 
+/// An integer of a width that SPIR-V does not have.
+static bool isOdd(llvm::Type *type) {
+  unsigned bits = type->isIntegerTy() ? type->getIntegerBitWidth() : 8;
+  return bits != 1 && bits != 8 && bits != 16 && bits != 32 && bits != 64;
+}
+
 /// LLVM's SPIR-V backend takes an integer of 2 bits for one of 8. They come
 /// from remainders by powers of two, as a truncation and an extension: a mask.
 static void maskOddIntegers(llvm::Module &code) {
-  auto isOdd = [](llvm::Type *type) {
-    unsigned bits = type->isIntegerTy() ? type->getIntegerBitWidth() : 8;
-    return bits != 1 && bits != 8 && bits != 16 && bits != 32 && bits != 64;
-  };
   llvm::SmallVector<llvm::TruncInst *> cuts;
   for (llvm::Function &f : code)
     for (llvm::Instruction &i : llvm::instructions(f))
@@ -116,21 +118,12 @@ static void maskOddIntegers(llvm::Module &code) {
   }
 }
 
-/// An instruction on integers that SPIR-V does not have, or null.
+/// An instruction that gives an odd integer, or null.
 static const llvm::Instruction *findOddInteger(const llvm::Module &code) {
   for (const llvm::Function &f : code)
     for (const llvm::Instruction &i : llvm::instructions(f))
-      if (i.getType()->isIntegerTy())
-        switch (i.getType()->getIntegerBitWidth()) {
-        case 1:
-        case 8:
-        case 16:
-        case 32:
-        case 64:
-          break;
-        default:
-          return &i;
-        }
+      if (isOdd(i.getType()))
+        return &i;
   return nullptr;
 }
 
