@@ -82,11 +82,18 @@ public:
 private:
   LogicalResult report(Diagnostic &d);
   bool fail(const std::string &code, const std::string &text);
-  bool dump(ModuleOp module, StringRef stage);
+  /// Writes a stage to --dump-dir, under the command that reproduces it. One of
+  /// several variants has a folder there, called as its `target`.
+  bool dump(StringRef stage, StringRef target,
+            function_ref<void(llvm::raw_ostream &)> print);
+  bool dump(ModuleOp module, StringRef stage, StringRef target = "") {
+    return dump(stage, target,
+                [&](llvm::raw_ostream &file) { file << module << "\n"; });
+  }
   bool import();
   bool bindStates();
-  bool compileVariant(const Target &target, const TargetInfo &info,
-                      fb::ManifestT &manifest,
+  bool compileVariant(StringRef spec, const Target &target,
+                      const TargetInfo &info, fb::ManifestT &manifest,
                       std::vector<SmallVector<char, 0>> &codes);
   bool compileKernels(ModuleOp module, const Target &target,
                       const TargetInfo &info,
@@ -124,21 +131,39 @@ bool Compilation::fail(const std::string &code, const std::string &text) {
   return false;
 }
 
-bool Compilation::dump(ModuleOp m, StringRef stage) {
+bool Compilation::dump(StringRef stage, StringRef target,
+                       function_ref<void(llvm::raw_ostream &)> print) {
   if (options.dumpDir.empty())
     return true;
-  if (std::error_code ec = llvm::sys::fs::create_directories(options.dumpDir))
-    return fail("IST-C0002",
-                "cannot make " + options.dumpDir + ": " + ec.message());
+  std::string folder = options.dumpDir;
+  if (!target.empty() && options.targets.size() > 1)
+    folder += "/" + target.str();
+  if (std::error_code ec = llvm::sys::fs::create_directories(folder))
+    return fail("IST-C0002", "cannot make " + folder + ": " + ec.message());
   std::error_code ec;
-  std::string path = options.dumpDir + "/" + stage.str() + ".mlir";
+  std::string path = folder + "/" + stage.str() + ".mlir";
   llvm::raw_fd_ostream file(path, ec);
   if (ec)
     return fail("IST-C0002", "cannot write " + path + ": " + ec.message());
   file << "// istc " << options.input << " --emit=" << stage;
-  for (const std::string &t : options.targets)
-    file << " --target=" << t;
-  file << "\n" << m << "\n";
+  if (!target.empty())
+    file << " --target=" << target;
+  for (const auto &[name, range] : options.shapes)
+    file << " --shape=" << name << ":" << range.first << ".." << range.second;
+  for (const auto &[input, output] : options.states)
+    file << " --state=" << input << "=" << output;
+  if (!options.fuse)
+    file << " -O0";
+  if (options.tf32)
+    file << " --tf32";
+  if (options.reference)
+    file << " --reference";
+  if (options.refuseEvery)
+    file << " --test-refuse-plans=" << options.refuseEvery;
+  if (!options.breakKernel.empty())
+    file << " --test-break-kernel=" << options.breakKernel;
+  file << "\n";
+  print(file);
   return true;
 }
 
@@ -262,7 +287,8 @@ static void breakKernel(kernel::FuncOp k) {
   });
 }
 
-bool Compilation::compileVariant(const Target &target, const TargetInfo &info,
+bool Compilation::compileVariant(StringRef spec, const Target &target,
+                                 const TargetInfo &info,
                                  fb::ManifestT &manifest,
                                  std::vector<SmallVector<char, 0>> &codes) {
   OwningOpRef<ModuleOp> variant = module->clone();
@@ -281,7 +307,7 @@ bool Compilation::compileVariant(const Target &target, const TargetInfo &info,
     graph::addCompareFunctions(m);
   if (failed(graph::outlineKernels(m, info, options.fuse)) || failed(verify(m)))
     return false;
-  if (!dump(m, "kernel"))
+  if (!dump(m, "kernel", spec))
     return false;
   if (options.stage == Stage::kernel) {
     out << m << "\n";
@@ -307,7 +333,7 @@ bool Compilation::compileVariant(const Target &target, const TargetInfo &info,
   }
   if (failed(verify(m)))
     return false;
-  if (!dump(m, "tiled"))
+  if (!dump(m, "tiled", spec))
     return false;
   if (options.stage == Stage::tiled) {
     out << m << "\n";
@@ -320,7 +346,7 @@ bool Compilation::compileVariant(const Target &target, const TargetInfo &info,
     if (failed(verify(m)))
       return false;
   }
-  if (!dump(m, "lanes"))
+  if (!dump(m, "lanes", spec))
     return false;
   if (options.stage == Stage::lanes) {
     out << m << "\n";
@@ -466,7 +492,7 @@ bool Compilation::run() {
     if (!target)
       return fail("IST-C0007", error);
     info.tf32 = options.tf32;
-    if (!compileVariant(*target, info, manifest, codes))
+    if (!compileVariant(spec, *target, info, manifest, codes))
       return false;
   }
   return options.stage == Stage::artifact ? write(manifest, codes) : true;

@@ -35,7 +35,7 @@ struct CompileOptions {
   unsigned refuseEvery = 0; // PlanOptions::refuseEvery
   bool reference = false;   // add what ist-run --compare=reference runs
   std::string breakKernel;  // make kernels wrong whose name holds this
-  std::string dumpDir;      // write every stage there
+  std::string dumpDir;      // write every stage up to `lanes` there
 };
 
 /// Compiles options.input. Messages, one a line with a code, go to `errors`;

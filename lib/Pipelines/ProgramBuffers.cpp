@@ -1,5 +1,4 @@
-//===- ProgramBuffers.cpp - tensors of the host
-//----------------------------===//
+//===- ProgramBuffers.cpp - tensors of the host ---------------------------===//
 //
 // Part of the Isthmus project, under the Apache License v2.0 with LLVM
 // Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- WeightTable.cpp - the weights of an artifact
-//------------------------===//
+//===- WeightTable.cpp - the weights of an artifact -----------------------===//
 //
 // Part of the Isthmus project, under the Apache License v2.0 with LLVM
 // Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

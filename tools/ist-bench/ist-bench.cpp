@@ -1,5 +1,4 @@
-//===- ist-bench.cpp - times calls
-//-----------------------------------------===//
+//===- ist-bench.cpp - times calls ----------------------------------------===//
 //
 // As google-benchmark does: warm up, choose how many calls make a repetition
 // long enough for the clock, report median, minimum and coefficient of

@@ -1,5 +1,4 @@
-//===- batch.cpp - ist-run --batch
-//-----------------------------------------===//
+//===- batch.cpp - ist-run --batch ----------------------------------------===//
 //
 // Kernels are native code and may crash; a child for each case keeps that from
 // the others. The parent opens no device: a fork would not copy its threads.

@@ -1,5 +1,4 @@
-//===- ist-run.cpp - calls a function of an artifact
-//-----------------------===//
+//===- ist-run.cpp - calls a function of an artifact ----------------------===//
 #include "batch.h"
 #include "compare.h"
 #include "model.h"

@@ -1,5 +1,4 @@
-//===- model.cpp - what the tools share: load, fill, show
-//------------------===//
+//===- model.cpp - what the tools share: load, fill, show -----------------===//
 #include "model.h"
 
 #include <cmath>

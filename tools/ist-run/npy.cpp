@@ -1,5 +1,4 @@
-//===- npy.cpp - reads and writes .npy files
-//-------------------------------===//
+//===- npy.cpp - reads and writes .npy files ------------------------------===//
 //
 // The format is numpy/lib/format.py's: magic, version, header length, a Python
 // dict as text, data.

@@ -5,7 +5,6 @@
 #include "isthmus/runtime.h"
 
 #include <string>
-#include <vector>
 
 namespace isthmus::tools {
 

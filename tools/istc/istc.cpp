@@ -119,7 +119,9 @@ int main(int argc, char **argv) {
           {"graph", "kernel", "tiled", "lanes", "program", "artifact"}));
   app.add_option("-j,--jobs", options.jobs, "threads; all cores by default");
   app.add_option("-O", level, "0: no fusion, 2: all (default)");
-  app.add_option("--dump-dir", options.dumpDir, "write every stage there");
+  app.add_option("--dump-dir", options.dumpDir,
+                 "write every stage up to lanes there; with several targets, "
+                 "each in a folder");
   app.add_flag("--remarks", options.remarks, "print each kernel's plans");
   app.add_flag("--tf32", options.tf32,
                "f32 products may round their operands to tf32 where a matrix "
