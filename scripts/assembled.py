@@ -34,6 +34,20 @@ def tool(command, name):
         raise Bad(f"{name}: {lines[0] if lines else 'exit status ' + str(done.returncode)}")
 
 
+absent = set()
+
+
+def missing(name):
+    """Whether a checker is not on the PATH; `notes` tells which were."""
+    if not shutil.which(name):
+        absent.add(name)
+    return name in absent
+
+
+def notes():
+    return [f"note: {name} is not on the PATH: its kind of code was read, not assembled" for name in sorted(absent)]
+
+
 # --- PTX ------------------------------------------------------------------------
 
 def ptx_kernels(code):
@@ -51,7 +65,7 @@ def ptx_kernels(code):
 
 
 def check_ptx(path, target):
-    if shutil.which("ptxas"):
+    if not missing("ptxas"):
         tool(["ptxas", f"-arch={target.split(':')[1]}", path, "-o", os.devnull], "ptxas")
 
 
@@ -182,7 +196,7 @@ def spirv_kernels(code):
 
 
 def check_spirv(path, target):
-    if shutil.which("spirv-val"):
+    if not missing("spirv-val"):
         tool(["spirv-val", "--target-env", "spv1.2", path], "spirv-val")
 
 
@@ -245,6 +259,8 @@ def main():
         if why or not checked:
             bad = 1
             print(f"{artifact}: {why or 'holds no code for a GPU'}")
+    for note in notes():
+        print(note, file=sys.stderr)
     return bad
 
 

@@ -3,11 +3,10 @@
 Both tools take `--batch=FILE.json`, a JSON list of cases, and print one JSON
 line a case, in order: {"ok": true} or {"ok": false, "code": .., "error": ..}.
 A process that dies or hangs loses only the case it was at: the rest goes on in
-a new one. A tool without --batch is started once a case.
+a new one.
 """
 
 import concurrent.futures
-import functools
 import json
 import os
 import queue
@@ -22,21 +21,8 @@ import time
 CHUNK = 32
 
 
-def ok():
-    return {"ok": True}
-
-
 def failure(code, error):
     return {"ok": False, "code": code, "error": error}
-
-
-@functools.lru_cache(maxsize=None)
-def has_batch(tool):
-    try:
-        done = subprocess.run([tool, "--help"], capture_output=True, text=True, timeout=60)
-    except OSError as e:
-        sys.exit(f"error: {tool}: {e.strerror}; build it first: ./scripts/build.sh")
-    return "--batch" in done.stdout + done.stderr
 
 
 def died(returncode, stderr):
@@ -54,14 +40,6 @@ def code_in(text):
     """The stable code in a diagnostic: `error: IST-T0004: no model given`."""
     found = re.search(r"\bIST-[A-Z]*\d+\b", text)
     return found.group(0) if found else "ERROR"
-
-
-def _run_single(command, timeout):
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout)
-    except subprocess.TimeoutExpired:
-        return failure("TIMEOUT", f"no answer in {timeout} s")
-    return ok() if done.returncode == 0 else died(done.returncode, done.stderr)
 
 
 def _run_process(tool, cases, timeout, flags):
@@ -116,8 +94,10 @@ def _run_process(tool, cases, timeout, flags):
     return results
 
 
-def run_all(tool, cases, single, jobs=2, timeout=60, progress=None, flags=()):
-    """The result of every case, in order; `single` turns one into a command."""
+def run_all(tool, cases, jobs=2, timeout=60, progress=None, flags=()):
+    """The result of every case, in order."""
+    if not os.path.exists(tool):
+        sys.exit(f"error: there is no {tool}; build it first: ./scripts/build.sh")
     results = [None] * len(cases)
     done = 0
     lock = threading.Lock()
@@ -132,10 +112,7 @@ def run_all(tool, cases, single, jobs=2, timeout=60, progress=None, flags=()):
     def chunk(begin):
         end = min(begin + CHUNK, len(cases))
         while begin < end:
-            if has_batch(tool):
-                got = _run_process(tool, cases[begin:end], timeout, flags)
-            else:
-                got = [_run_single(single(cases[begin]), timeout)]
+            got = _run_process(tool, cases[begin:end], timeout, flags)
             results[begin : begin + len(got)] = got
             begin += len(got)
             count(len(got))
@@ -147,22 +124,14 @@ def run_all(tool, cases, single, jobs=2, timeout=60, progress=None, flags=()):
 
 def compile_all(build, cases, **options):
     """cases: {"model", "output", "target"}"""
-    tool = os.path.join(build, "bin", "istc")
-
-    def single(c):
-        return [tool, c["model"], "-o", c["output"], f"--target={c['target']}"]
-
-    return run_all(tool, cases, single, **options)
+    return run_all(os.path.join(build, "bin", "istc"), cases, **options)
 
 
 def call_all(build, cases, **options):
     """cases: {"artifact", "inputs", "outputs"}, in the order of the signature"""
-    tool = os.path.join(build, "bin", "ist-run")
-    if not has_batch(tool):
-        sys.exit("error: this ist-run has no --batch")
     # It ends a case by itself, and goes on with the next one.
     limit = options.pop("timeout", 60)
-    return run_all(tool, cases, None, timeout=limit + 30, flags=[f"--timeout={int(limit)}"], **options)
+    return run_all(os.path.join(build, "bin", "ist-run"), cases, timeout=limit + 30, flags=[f"--timeout={int(limit)}"], **options)
 
 
 class Progress:
