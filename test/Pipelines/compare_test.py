@@ -13,13 +13,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-failures = 0
-
-
-def check(ok, text):
-    global failures
-    print(("ok: " if ok else "FAILED: ") + text)
-    failures += not ok
+import checks
+from checks import check
 
 
 def model(path):
@@ -91,7 +86,7 @@ def main():
         code, said = call("istc", at("m.onnx"), "-o", at("bad.ist"), "--reference", "--test-break-kernel=contraction")
         code, said = compare("bad.ist")
         check("'first (MatMul)'" in said, "the first of two wrong products is named, by its node")
-    return failures != 0
+    return checks.failures != 0
 
 
 sys.exit(main())

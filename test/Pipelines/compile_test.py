@@ -16,13 +16,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-failures = 0
-
-
-def check(ok, text):
-    global failures
-    print(("ok: " if ok else "FAILED: ") + text)
-    failures += not ok
+import checks
+from checks import check
 
 
 def model(path):
@@ -104,7 +99,7 @@ def main():
         agrees(run("e.ist", "--variant=1"), "the second variant")
         for target in ("cpu:aarch64", "cpu:riscv64"):
             call(istc, at("m.onnx"), "-o", at("f.ist"), "--target=" + target)
-    return failures != 0
+    return checks.failures != 0
 
 
 sys.exit(main())

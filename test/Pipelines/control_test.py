@@ -15,14 +15,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-F, I, B = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
-ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-os.environ["ISTHMUS_LIBRARY"] = os.path.join(os.path.dirname(shutil.which("istc")), "..", "lib", "libisthmus.so")
-sys.path.insert(0, os.path.join(ROOT, "python"))
-import isthmus  # noqa: E402
+import checks
+from checks import check
 
+isthmus = checks.import_isthmus()
+F, I, B = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
 node, info = helper.make_node, helper.make_tensor_value_info
-failures = 0
 
 
 def const(name, value):
@@ -240,10 +238,33 @@ def empty_scan():
             [{"s": np.float32(2), "x": np.zeros((n, 0), np.float32)} for n in (3, 1)])
 
 
+def narrow_sizes():
+    """A size as an integer of 8 or 16 bits wraps, on the host too."""
+    nodes = [node("Shape", ["x"], ["s"])]
+    for name, to in (("u8", TensorProto.UINT8), ("i8", TensorProto.INT8), ("i16", TensorProto.INT16)):
+        nodes += [node("Cast", ["s"], [name + "c"], to=to), node("Mul", [name + "c", name + "c"], [name + "m"]),
+                  node("Cast", [name + "m"], [name], to=I)]
+    return (graph("narrow_sizes", nodes, [info("x", F, ["n"])], [info(o, I, [1]) for o in ("u8", "i8", "i16")]),
+            [{"x": np.zeros(n, np.float32)} for n in (300, 1, 200, 70000)])
+
+
+def outer_rows():
+    """A loop's rows over tensors of two lengths that kernels before it made."""
+    body = loop_body(
+        [node("Identity", ["c_in"], ["c_out"]), node("Add", ["p", "v"], ["e"]), node("ReduceMax", ["e"], ["s"], axes=[1], keepdims=1),
+         node("Mul", ["q", "s"], ["w_out"]), node("Mul", ["v", "half"], ["v_out"])],
+        [info("v", F, []), info("w", F, ["n", "k"])], [info("c_out", B, []), info("v_out", F, []), info("w_out", F, ["n", "k"])])
+    nodes = [node("Exp", ["x"], ["p"]), node("Tanh", ["y"], ["q"]), node("Loop", ["t", "", "v0", "y"], ["v", "w"], body=body)]
+    rng = np.random.default_rng(9)
+    return (graph("outer_rows", nodes, [info("t", I, []), info("x", F, ["n", "m"]), info("y", F, ["n", "k"])],
+                  [info("v", F, None), info("w", F, None)], [const("v0", np.float32(0.25)), const("half", np.float32(0.5))]),
+            [{"t": np.int64(3), "x": rng.standard_normal((n, m)).astype(np.float32), "y": rng.standard_normal((n, k)).astype(np.float32)}
+             for n, m, k in ((3, 17, 5), (2, 4, 40), (1, 8, 8))])
+
+
 def run(istc, work, make):
     import onnxruntime
 
-    global failures
     g, cases = make()
     path = os.path.join(work, g.name + ".onnx")
     onnx.save(helper.make_model(g, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
@@ -252,44 +273,43 @@ def run(istc, work, make):
         artifact = os.path.join(work, "m.ist")
         done = subprocess.run([istc, path, "-o", artifact, *options], capture_output=True, text=True)
         if done.returncode:
-            print(f"FAILED: {g.name} {options}: {done.stderr[:1500]}")
-            failures += 1
+            check(False, f"{g.name} {options}: {done.stderr[:1500]}")
             break
         worst = 0.0
         compiled = isthmus.load(artifact)
         for k, feeds in enumerate(cases + cases[:1]):
+            case = f"{g.name} {options} case {k}: "
             feeds = {n: np.asarray(v) for n, v in feeds.items()}
             try:
                 results = compiled(**feeds)
             except RuntimeError as e:
-                print(f"FAILED: {g.name} {options} case {k}: {e}")
-                failures += 1
+                check(False, case + str(e))
                 continue
             results = results if isinstance(results, tuple) else (results,)
+            check(len(results) == len(g.output), f"{case}{len(results)} results for {len(g.output)} outputs", quiet=True)
             for out, got, want in zip(g.output, results, session.run(None, feeds)):
+                check(got.dtype == want.dtype, f"{case}{out.name} is {got.dtype}, not {want.dtype}", quiet=True)
                 # Rows of no iteration: of the sizes that are known, there 0.
                 empty = not want.size and not got.size and got.ndim == want.ndim
                 if got.shape != want.shape and not empty:
-                    print(f"FAILED: {g.name} {options} case {k}: {out.name} has shape {got.shape}, not {want.shape}")
-                    failures += 1
+                    check(False, f"{case}{out.name} has shape {got.shape}, not {want.shape}")
                 elif want.size:
                     scale = np.abs(want).max() * 1e-5 + 1e-3 * np.abs(want)
                     off = float((np.abs(got.astype(np.float64) - want) / np.maximum(scale, 1e-30)).max())
                     worst = max(worst, off)
-                    if not off <= 1:
-                        print(f"FAILED: {g.name} {options} case {k}: {out.name} is {got.ravel()[:6]}, not {want.ravel()[:6]}")
-                        failures += 1
+                    check(off <= 1, f"{case}{out.name} is {got.ravel()[:6]}, not {want.ravel()[:6]}", quiet=True)
         print(f"{g.name} {' '.join(options)}: {len(cases) + 1} cases, {worst:.1e} of what is allowed")
 
 
 def main():
-    tests = [if_both, while_loop, counted, early_exit, growing, fibonacci, counted_fibonacci, nested, many_regions, nonzero, data_rows, scan_symbolic, invariants, swap, empty_rows, empty_scan]
+    tests = [if_both, while_loop, counted, early_exit, growing, fibonacci, counted_fibonacci, nested, many_regions, nonzero,
+             data_rows, scan_symbolic, invariants, swap, empty_rows, empty_scan, narrow_sizes, outer_rows]
     if len(sys.argv) > 1:
         tests = [t for t in tests if t.__name__ in sys.argv[1:]]
     with tempfile.TemporaryDirectory() as work:
         for make in tests:
             run(shutil.which("istc"), work, make)
-    return failures != 0
+    return checks.failures != 0
 
 
 if __name__ == "__main__":

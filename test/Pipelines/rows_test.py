@@ -17,7 +17,8 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-failures = 0
+import checks
+
 rng = np.random.default_rng(11)
 F32, F16, BOOL, I32 = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BOOL, TensorProto.INT32
 NUMPY = {F32: np.float32, F16: np.float16, BOOL: np.bool_, I32: np.int32}
@@ -87,10 +88,7 @@ MODELS = {
 
 
 def check(ok, text):
-    global failures
-    if not ok:
-        print("FAILED: " + text)
-        failures += 1
+    checks.check(ok, text, quiet=True)
 
 
 def drawn(dtype, shape):
@@ -110,8 +108,14 @@ def save(path, model):
 
 
 def main():
+    with tempfile.TemporaryDirectory() as work:
+        run_models(work)
+    print(f"{len(MODELS)} models, {checks.failures} failures")
+    return checks.failures != 0
+
+
+def run_models(work):
     istc, ist_run = shutil.which("istc"), shutil.which("ist-run")
-    work = tempfile.mkdtemp()
 
     def at(name):
         return os.path.join(work, name)
@@ -134,8 +138,11 @@ def main():
         for o, want in zip(model[2], session.run(list(model[2]), feeds)):
             got = np.load(at(o + "_got.npy"))
             bound = (2e-3 if want.dtype == np.float16 else 1e-5) * max(1, np.abs(want).max(initial=0))
+            if got.shape != want.shape:
+                check(False, f"{name}, {what}, {sizes}: {o} has shape {got.shape}, not {want.shape}")
+                continue
             worst = np.abs(got.astype(np.float64) - want.astype(np.float64)).max(initial=0)
-            check(got.shape == want.shape and worst <= bound, f"{name}, {what}, {sizes}: {o} differs by {worst:.1e}")
+            check(got.dtype == want.dtype and worst <= bound, f"{name}, {what}, {sizes}: {o} differs by {worst:.1e}")
 
     for name, model in MODELS.items():
         save(at("m.onnx"), model)
@@ -151,9 +158,6 @@ def main():
             call(istc, at("m.onnx"), "-o", at("m.ist"), *what)
             for sizes in shapes if not what else shapes[-1:]:
                 run(name, model, session, sizes, " ".join(what) or "all plans")
-    shutil.rmtree(work)
-    print(f"{len(MODELS)} models, {failures} failures")
-    return failures != 0
 
 
 sys.exit(main())

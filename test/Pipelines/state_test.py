@@ -5,7 +5,6 @@ an input and its result as the next one.
 """
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,21 +13,13 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-os.environ["ISTHMUS_LIBRARY"] = os.path.join(os.path.dirname(shutil.which("istc")), "..", "lib", "libisthmus.so")
-sys.path.insert(0, os.path.join(ROOT, "python"))
-import isthmus  # noqa: E402
+import checks
+from checks import check
 
+isthmus = checks.import_isthmus()
 F, I, B = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
 node, info = helper.make_node, helper.make_tensor_value_info
-failures = 0
 rng = np.random.default_rng(11)
-
-
-def check(ok, text):
-    global failures
-    print(("ok: " if ok else "FAILED: ") + text)
-    failures += not ok
 
 
 def draw(*shape):
@@ -65,8 +56,9 @@ def steps(work, name, states, feeds, state, *model, options=()):
         theirs = {i: want[o] for i, o in states.items()}
         results = ours(**feed, **mine)
         results = results if isinstance(results, tuple) else (results,)
+        ok &= len(results) == len(outputs)
         for o, got in zip(outputs, results):
-            ok &= got.shape == want[o].shape and np.allclose(got, want[o], rtol=1e-4, atol=1e-5)
+            ok &= got.dtype == want[o].dtype and got.shape == want[o].shape and np.allclose(got, want[o], rtol=1e-4, atol=1e-5)
         for i, o in states.items():
             ok &= results[outputs.index(o)] is mine[i]
             ok &= np.allclose(mine[i], want[o], rtol=1e-4, atol=1e-5)
@@ -161,7 +153,7 @@ def main():
                 test(work, options)
         growing(work)
         refused(work)
-    return failures != 0
+    return checks.failures != 0
 
 
 sys.exit(main())

@@ -1,5 +1,4 @@
-//===- artifact_test.cpp - broken artifacts are errors, never crashes
-//------===//
+//===- artifact_test.cpp - broken artifacts are errors, never crashes -----===//
 #include "builder.h"
 
 #include <functional>

@@ -1,5 +1,4 @@
-//===- builder.cpp - writes programs by hand, for tests
-//--------------------===//
+//===- builder.cpp - writes programs by hand, for tests -------------------===//
 #include "builder.h"
 #include "ArtifactWriter.h"
 
@@ -354,13 +353,24 @@ std::string test::addScale() {
   uint32_t w = a.weight("w", std::vector<float>(1000, 2.f));
   auto f = a.function("main");
   uint32_t n = f.symbol("n", 1, 1000);
-  uint32_t x = f.input("x", fb::DType::f32, {-1 - static_cast<int64_t>(n)});
-  uint32_t y = f.output("y", fb::DType::f32, {-1 - static_cast<int64_t>(n)});
+  uint32_t x = f.input("x", f32, {dim(n)}), y = f.output("y", f32, {dim(n)});
   uint32_t wb = f.buffer(Op::weight, w);
   uint32_t bytes = f.bytes(n, 4), groups = f.groups(n);
   uint32_t t = f.alloc(bytes);
   f.launch("add_f32", groups, {x, wb, t}, {n}, "Add_0");
   uint32_t out = f.buffer(Op::alloc_output, y, bytes);
   f.launch("scale_f32", groups, {t, out}, {n, f.constant(3)}, "Mul_1");
+  return a.bytes();
+}
+
+std::string test::gather() {
+  ArtifactBuilder a;
+  auto f = a.function("main");
+  uint32_t n = f.symbol("n"), m = f.symbol("m");
+  uint32_t x = f.input("x", f32, {dim(n)}), index = f.input("i", i64, {dim(m)});
+  uint32_t y = f.output("y", f32, {dim(m)});
+  uint32_t out = f.buffer(Op::alloc_output, y, f.bytes(m, 4));
+  f.launch("gather_f32", f.groups(m), {x, index, out}, {n, m}, "Gather_7",
+           {"index is negative", "index out of range"});
   return a.bytes();
 }

@@ -1,5 +1,4 @@
-//===- builder.h - writes programs by hand, for tests
-//----------------------===//
+//===- builder.h - writes programs by hand, for tests ---------------------===//
 #ifndef ISTHMUS_TEST_RUNTIME_BUILDER_H
 #define ISTHMUS_TEST_RUNTIME_BUILDER_H
 
@@ -9,13 +8,17 @@
 #include <isthmus/runtime.hpp>
 
 #include <gtest/gtest.h>
-#include <memory>
 #include <string>
 #include <vector>
 
 namespace isthmus::test {
 
 using Op = fb::Op;
+constexpr auto f32 = fb::DType::f32;
+constexpr auto i64 = fb::DType::i64;
+
+/// A dim that is symbol (of an input) or register (of an output) `i`.
+constexpr int64_t dim(uint32_t i) { return -1 - static_cast<int64_t>(i); }
 
 /// Collects one function. Registers are named by what their makers return.
 class FunctionBuilder {
@@ -24,10 +27,10 @@ public:
 
   uint32_t symbol(const std::string &name, int64_t min = 0,
                   int64_t max = INT64_MAX, int64_t multiple = 1);
-  /// Dims: n >= 0 is a size, -1-s is symbol s.
+  /// Dims: n >= 0 is a size, dim(s) is symbol s.
   uint32_t input(const std::string &name, fb::DType dtype,
                  const std::vector<int64_t> &dims);
-  /// Dims: n >= 0 is a size, -1-r is integer register r.
+  /// Dims: n >= 0 is a size, dim(r) is integer register r.
   uint32_t output(const std::string &name, fb::DType dtype,
                   const std::vector<int64_t> &dims, int32_t inout = -1);
   uint32_t intReg() { return f->int_regs++; }
@@ -90,6 +93,10 @@ public:
 
 /// y = (x + w) * 3 with w = 2 and a dynamic size n in 1..1000.
 std::string addScale();
+
+/// y = x[i], by node Gather_7, which has errors for indices below 0 and beyond
+/// x's end.
+std::string gather();
 
 /// One of each name for the whole test run; "sim" is the plug-in built here.
 ist_device *device(const std::string &name = "cpu");

@@ -1,5 +1,4 @@
-//===- call_test.cpp - what programs do when they are called
-//---------------===//
+//===- call_test.cpp - what programs do when they are called --------------===//
 #include "builder.h"
 
 #include <atomic>
@@ -9,11 +8,6 @@ using namespace isthmus;
 using namespace isthmus::test;
 
 namespace {
-
-constexpr auto f32 = fb::DType::f32;
-constexpr auto i64 = fb::DType::i64;
-
-int64_t dim(uint32_t i) { return -1 - static_cast<int64_t>(i); }
 
 TEST(Call, DynamicSizes) {
   std::string bytes = addScale();
@@ -180,7 +174,7 @@ TEST(Call, LoopCarriesBuffersAndIntegers) {
 }
 
 /// The indices of x that are not zero.
-std::string nonzero(int64_t dtypeLie = 0) {
+std::string nonzero() {
   ArtifactBuilder a;
   auto f = a.function("main");
   uint32_t n = f.symbol("n");
@@ -224,15 +218,7 @@ TEST(Call, OutputSizeDependsOnData) {
 }
 
 TEST(Call, KernelErrorsNameTheNode) {
-  ArtifactBuilder a;
-  auto f = a.function("main");
-  uint32_t n = f.symbol("n"), m = f.symbol("m");
-  uint32_t x = f.input("x", f32, {dim(n)}), index = f.input("i", i64, {dim(m)});
-  uint32_t y = f.output("y", f32, {dim(m)});
-  uint32_t out = f.buffer(Op::alloc_output, y, f.bytes(m, 4));
-  f.launch("gather_f32", f.groups(m), {x, index, out}, {n, m}, "Gather_7",
-           {"index is negative", "index out of range"});
-  std::string bytes = a.bytes();
+  std::string bytes = gather();
   Program p = load(bytes);
   Session s = session(p);
   ist_error error;

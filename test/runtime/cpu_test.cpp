@@ -5,7 +5,6 @@
 #include "thread_pool.h"
 
 #include <algorithm>
-#include <dirent.h>
 #include <filesystem>
 #include <fstream>
 #include <pthread.h>

@@ -1,12 +1,9 @@
-//===- device_test.cpp - devices, variants and code objects
-//----------------===//
+//===- device_test.cpp - devices, variants and code objects ---------------===//
 #include "builder.h"
 #include "code_object.h"
 #include "thread_pool.h"
 
 #include <elf.h>
-#include <fstream>
-#include <sstream>
 
 using namespace isthmus;
 using namespace isthmus::test;

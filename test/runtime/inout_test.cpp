@@ -1,5 +1,4 @@
-//===- inout_test.cpp - outputs that live in inputs
-//------------------------===//
+//===- inout_test.cpp - outputs that live in inputs -----------------------===//
 #include "builder.h"
 
 using namespace isthmus;
@@ -7,7 +6,6 @@ using namespace isthmus::test;
 
 namespace {
 
-constexpr auto f32 = fb::DType::f32;
 constexpr int64_t kN = -1; // symbol 0, or register 0
 
 /// state += x, in place; y = 2 * state.
@@ -88,7 +86,7 @@ std::string append() {
   uint32_t x = f.input("x", f32, {1}), state = f.input("state", f32, {kN});
   (void)state;
   uint32_t m = f.binary(Op::add, n, f.constant(1));
-  uint32_t next = f.output("next", f32, {-1 - static_cast<int64_t>(m)}, 1);
+  uint32_t next = f.output("next", f32, {dim(m)}, 1);
   uint32_t four = f.constant(4);
   uint32_t to = f.buffer(Op::alloc_output, next, f.bytes(m, 4));
   uint32_t last = f.bufReg();

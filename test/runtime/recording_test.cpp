@@ -9,10 +9,6 @@ using namespace isthmus::test;
 
 namespace {
 
-constexpr auto f32 = fb::DType::f32;
-constexpr auto i64 = fb::DType::i64;
-int64_t dim(uint32_t i) { return -1 - static_cast<int64_t>(i); }
-
 class Recordings : public testing::TestWithParam<const char *> {
 protected:
   ist_device *on() { return device(GetParam()); }
@@ -170,15 +166,7 @@ TEST_P(Recordings, ChecksHoldOnReplays) {
 }
 
 TEST_P(Recordings, KernelErrorsAreSeenOnReplays) {
-  ArtifactBuilder a;
-  auto f = a.function("main");
-  uint32_t n = f.symbol("n"), m = f.symbol("m");
-  uint32_t x = f.input("x", f32, {dim(n)}), index = f.input("i", i64, {dim(m)});
-  uint32_t y = f.output("y", f32, {dim(m)});
-  uint32_t out = f.buffer(Op::alloc_output, y, f.bytes(m, 4));
-  f.launch("gather_f32", f.groups(m), {x, index, out}, {n, m}, "Gather_7",
-           {"index is negative", "index out of range"});
-  std::string bytes = a.bytes();
+  std::string bytes = gather();
   Program p = load(bytes, on());
   Session s = session(p);
   ist_error error;

@@ -1,5 +1,4 @@
-//===- sample.cpp - writes an artifact for the tests of the tools
-//----------===//
+//===- sample.cpp - writes an artifact for the tests of the tools ---------===//
 #include "builder.h"
 
 #include <cstdio>

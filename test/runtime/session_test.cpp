@@ -6,8 +6,6 @@ using namespace isthmus::test;
 
 namespace {
 
-constexpr auto f32 = fb::DType::f32;
-
 class Sessions : public testing::TestWithParam<const char *> {
 protected:
   ist_device *on() { return device(GetParam()); }

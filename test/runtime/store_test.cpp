@@ -77,9 +77,8 @@ uint64_t used() { return device()->ledger.used(); }
 class Cache : public testing::Test {
 protected:
   void SetUp() override {
-    char name[] = "/tmp/isthmus-cache-XXXXXX";
-    ASSERT_NE(::mkdtemp(name), nullptr);
-    dir = name;
+    dir = testing::TempDir() + "isthmus-cache-XXXXXX";
+    ASSERT_NE(::mkdtemp(dir.data()), nullptr);
     ::setenv("ISTHMUS_CACHE_DIR", dir.c_str(), 1);
   }
   void TearDown() override {
