@@ -59,7 +59,8 @@ typedef enum ist_status {
   IST_RESOURCE_EXHAUSTED = 4, /* out of memory or handles: free some, retry */
   IST_DATA_LOSS = 5,          /* the artifact is broken: make it again */
   IST_UNIMPLEMENTED = 6,      /* valid, but this runtime is too old for it */
-  IST_ABORTED = 7,            /* ist_session_cancel was called */
+  IST_ABORTED = 7,            /* ist_session_cancel was called, or the session of
+                                 a call that waits for nobody ended */
   IST_DEADLINE_EXCEEDED = 8,  /* the session's timeout passed */
   IST_INTERNAL = 9,           /* a bug in Isthmus: report it */
   IST_DEVICE_LOST = 10 /* the device is gone for this process: open another, or
