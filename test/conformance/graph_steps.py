@@ -67,10 +67,10 @@ def integer_division(g):
     x = g.pick(INTS)
     divisor = g.np.integers(1, 7, x.shape[-1:]) if isinstance(x.dims[-1] if x.rank else 1, int) else g.np.integers(1, 7, (1,))
     w = g.weight(divisor.astype(NUMPY[x.dtype]))
-    return g.emit("Mod", [x, w], x.dtype) if g.rng.random() < 0.5 else g.emit("Div", [g_abs(g, x), w], x.dtype)
+    return g.emit("Mod", [x, w], x.dtype) if g.rng.random() < 0.5 else g.emit("Div", [not_negative(g, x), w], x.dtype)
 
 
-def g_abs(g, x):
+def not_negative(g, x):
     """Integer division of negatives rounds as the implementation likes: avoid them."""
     if (x.array < 0).any():
         raise Declined()
