@@ -34,6 +34,12 @@ count $((total - ${all:-0})) "${all:-0}"
 
 ctest --test-dir "$BUILD" -R '^(size|duplicates)$' -V | sed -n 's/^[0-9]*: //p' | grep -E 'bytes|tokens' || true # for the record
 
+# The runtime with sanitizers; the rest of ctest by hand: scripts/sanitize.sh.
+for kind in address thread; do
+  part "sanitize-$kind" env ISTHMUS_TARGETS=isthmus-runtime-tests ./scripts/sanitize.sh "$kind" -R '^runtime$'
+  count $((status == 0 ? 1 : 0)) $((status == 0 ? 0 : 1))
+done
+
 part lit "$VENV/bin/lit" -v "$BUILD/test"
 count "$(number 'Passed *: *[0-9]+' "$out/lit.log")" "$(number '(Failed|Unresolved|Timed Out) *: *[0-9]+' "$out/lit.log")"
 
