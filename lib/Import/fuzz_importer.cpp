@@ -16,6 +16,7 @@
 #include "mlir/IR/MLIRContext.h"
 
 #include <memory>
+#include <random>
 #include <sys/mman.h>
 #include <unistd.h>
 

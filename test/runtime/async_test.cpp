@@ -325,18 +325,20 @@ TEST_P(Async, ASessionEndsWithCallsThatNobodyWillStart) {
   Program p = load(bytes, on());
   Semaphore never = semaphore(), done = semaphore(), other = semaphore();
   std::vector<float> x(10, 1.f), y(10), z(10);
-  std::vector<ist_tensor> out = {tensor(y)}, out2 = {tensor(z)};
+  // Each call keeps its own until it has ended.
+  std::vector<ist_tensor> out[3] = {{tensor(y)}, {tensor(y)}, {tensor(y)}},
+                          out2 = {tensor(z)};
   Session longer = session(p);
   ASSERT_EQ(start(longer, {tensor(x)}, out2, {at(never, 1)}, {at(other, 1)}),
             IST_OK);
   {
     Session s = session(p);
-    ASSERT_EQ(start(s, {tensor(x)}, out, {}, {at(done, 1)}), IST_OK);
+    ASSERT_EQ(start(s, {tensor(x)}, out[0], {}, {at(done, 1)}), IST_OK);
     // Of another session's call, which waits itself.
-    ASSERT_EQ(start(s, {tensor(x)}, out, {at(other, 1)}, {at(done, 2)}),
+    ASSERT_EQ(start(s, {tensor(x)}, out[1], {at(other, 1)}, {at(done, 2)}),
               IST_OK);
     // Behind it.
-    ASSERT_EQ(start(s, {tensor(x)}, out, {}, {at(done, 3)}), IST_OK);
+    ASSERT_EQ(start(s, {tensor(x)}, out[2], {}, {at(done, 3)}), IST_OK);
   }
   EXPECT_EQ(wait(done, 1, 0), IST_OK) << error.message;
   EXPECT_EQ(wait(done, 2, 0), IST_ABORTED);

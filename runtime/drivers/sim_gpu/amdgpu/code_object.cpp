@@ -112,7 +112,7 @@ bool readSegments(Reader &r, const elf::Elf64_Ehdr &h, CodeObject &o,
 }
 
 struct Symbols {
-  std::map<std::string, uint64_t> values;
+  std::map<std::string, uint64_t> values, sizes;
 };
 
 bool readSymbols(Reader &r, const elf::Elf64_Ehdr &h, Symbols &symbols) {
@@ -150,6 +150,7 @@ bool readSymbols(Reader &r, const elf::Elf64_Ehdr &h, Symbols &symbols) {
       if (symbol.st_shndx == elf::SHN_UNDEF)
         return r.fail("it does not define '" + name + "'");
       symbols.values[name] = symbol.st_value;
+      symbols.sizes[name] = symbol.st_size;
     }
   }
   return true;
@@ -304,6 +305,12 @@ bool readKernels(Reader &r, const elf::Elf64_Phdr &note, const Symbols &symbols,
         }
       if (!readDescriptor(r, o, symbol->second, k))
         return false;
+      // What follows a body without a way through is another kernel's.
+      auto size = symbols.sizes.find(k.name);
+      k.end = size == symbols.sizes.end() || !size->second
+                  ? o.codeEnd
+                  : std::min(o.codeEnd,
+                             k.entry + std::min(size->second, o.codeEnd));
       o.kernels.push_back(std::move(k));
     }
   }

@@ -366,7 +366,7 @@ std::unique_ptr<Module> isthmus::simgpu::loadCodeObject(const std::string &chip,
     k.loadedAt = uint64_t(o.image.data());
     if (k.preload)
       k.entry += 256; // behind the loads for firmware that does not preload
-    if (!decodeKernel(chip, o.image, o.codeBegin, o.codeEnd, k, error))
+    if (!decodeKernel(chip, o.image, o.codeBegin, k.end, k, error))
       return nullptr;
     kernel->constants = {k.loadedAt, o.image.size(), false};
     module->kernels.push_back(std::move(kernel));

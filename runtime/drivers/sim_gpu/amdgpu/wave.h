@@ -32,7 +32,8 @@ struct KernelFacts {
   bool privateSegment = false;
   bool flush32 = false, flush16 = false; // denormals
   bool ieee = false;
-  uint64_t entry = 0, loadedAt = 0; // in the code object; where that lies
+  uint64_t entry = 0, end = 0; // in the code object
+  uint64_t loadedAt = 0;       // where that lies
   std::vector<Inst> code;
   std::vector<std::unique_ptr<Inst>> seconds;
   std::vector<int32_t> indexAt; // of code, by (address - codeBegin) / 4
