@@ -305,7 +305,8 @@ bool readKernels(Reader &r, const elf::Elf64_Phdr &note, const Symbols &symbols,
         }
       if (!readDescriptor(r, o, symbol->second, k))
         return false;
-      // What follows a body without a way through is another kernel's.
+      // What follows a body without a way through is another kernel's. No size:
+      // nothing was said of it.
       auto size = symbols.sizes.find(k.name);
       k.end = size == symbols.sizes.end() || !size->second
                   ? o.codeEnd
@@ -314,6 +315,12 @@ bool readKernels(Reader &r, const elf::Elf64_Phdr &note, const Symbols &symbols,
       o.kernels.push_back(std::move(k));
     }
   }
+  // Without a size and where another begins: an empty body.
+  for (KernelFacts &k : o.kernels)
+    for (const KernelFacts &other : o.kernels)
+      if (&k != &other && k.entry == other.entry && k.end == o.codeEnd &&
+          other.end != o.codeEnd)
+        k.end = k.entry;
   return found || r.fail("it has no metadata");
 }
 } // namespace
