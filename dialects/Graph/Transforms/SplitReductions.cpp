@@ -8,6 +8,7 @@
 
 #include "dialects/Graph/Graph.h"
 #include "dialects/Graph/Transforms/Fuse.h"
+#include "dialects/Kernel/Transforms/Product.h"
 #include "dialects/Kernel/Transforms/RowGroup.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -21,8 +22,6 @@ using namespace isthmus;
 static constexpr int64_t kFewRows = 8, kLongRow = 1 << 16;
 /// The least that a part should have of a row, and of a product's.
 static constexpr int64_t kLeastOfRow = 4096, kLeastOfProduct = 256;
-/// The results that a workgroup has of a product, at most: TilesPlan.cpp's.
-static constexpr int64_t kProductTile = 64;
 
 bool graph::hasFewLongRows(int64_t rows, int64_t columns) {
   return rows < kFewRows && columns >= kLongRow;
@@ -58,8 +57,8 @@ static int64_t productGroups(linalg::GenericOp op, ArrayRef<int64_t> sizes) {
     bool inA = a.isFunctionOfDim(d), inB = b.isFunctionOfDim(d);
     (inA && inB ? batch : inA ? m : n) *= sizes[d];
   }
-  return batch * llvm::divideCeil(m, kProductTile) *
-         llvm::divideCeil(n, kProductTile);
+  return batch * llvm::divideCeil(m, kernel::kProductTile) *
+         llvm::divideCeil(n, kernel::kProductTile);
 }
 
 /// In how many parts the reduction would best be done; 1: as it is.

@@ -16,6 +16,7 @@
 //===----------------------------------------------------------------------===//
 #include "dialects/Kernel/Transforms/AttentionGroup.h"
 #include "dialects/Kernel/Transforms/Plans.h"
+#include "dialects/Kernel/Transforms/Product.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -46,12 +47,6 @@ private:
   SmallVector<OpFoldResult> sizesOf(ArrayRef<OpFoldResult> of,
                                     ArrayRef<unsigned> dims) {
     return llvm::map_to_vector(dims, [&](unsigned d) { return of[d]; });
-  }
-  OpFoldResult product(ArrayRef<OpFoldResult> sizes) {
-    OpFoldResult all = b.getIndexAttr(1);
-    for (OpFoldResult size : sizes)
-      all = tb.mul(all, size);
-    return all;
   }
   Value constant(double v, Type type = {}) {
     return arith::ConstantOp::create(b, loc,
@@ -203,11 +198,7 @@ void Emitter::forTile(ArrayRef<int64_t> shape,
   SmallVector<OpFoldResult> sizes;
   for (int64_t n : shape)
     sizes.push_back(b.getIndexAttr(n));
-  auto forall =
-      scf::ForallOp::create(b, loc, sizes, ValueRange(), std::nullopt);
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(forall.getBody());
-  body(forall.getInductionVars());
+  tb.forTile(sizes, body);
 }
 
 //===----------------------------------------------------------------------===//
@@ -219,14 +210,15 @@ void Emitter::onTiles(const AttentionTile &tile) {
                             querySizes = sizesOf(scoreSizes, g.queries),
                             depthSizes = sizesOf(scoreSizes, g.depth),
                             widthSizes = sizesOf(outputSizes, g.width);
-  OpFoldResult queries = product(querySizes);
+  OpFoldResult queries = productOf(tb, querySizes);
   SmallVector<OpFoldResult> extents = batchSizes;
   extents.push_back(tb.ceilDiv(queries, tile.queries));
   SmallVector<Value> at = tb.makeGrid(extents);
   SmallVector<Value> batch(ArrayRef(at).drop_back());
   Value m0 = arith::MulIOp::create(b, loc, at.back(), tb.index(tile.queries));
-  Value sizeM = tb.toValue(queries), sizeK = tb.toValue(product(depthSizes)),
-        sizeN = tb.toValue(product(widthSizes)),
+  Value sizeM = tb.toValue(queries),
+        sizeK = tb.toValue(productOf(tb, depthSizes)),
+        sizeN = tb.toValue(productOf(tb, widthSizes)),
         keys = tb.toValue(scoreSizes[g.rank() - 1]);
   // A unit takes keys as they lie; multiply-add reads along them.
   Value tileQ = alloc(tile, tile.queries, tile.depth),
@@ -411,7 +403,8 @@ void Emitter::onScalars(bool serial) {
   llvm::append_range(space, sizesOf(scoreSizes, g.queries));
   SmallVector<OpFoldResult> depthSizes = sizesOf(scoreSizes, g.depth),
                             widthSizes = sizesOf(outputSizes, g.width);
-  OpFoldResult depth = product(depthSizes), width = product(widthSizes),
+  OpFoldResult depth = productOf(tb, depthSizes),
+               width = productOf(tb, widthSizes),
                keys = scoreSizes[g.rank() - 1];
   int64_t perGroup = serial ? std::numeric_limits<int32_t>::max() : 1;
   tb.forEachPoint(space, perGroup, [&](ValueRange at) {

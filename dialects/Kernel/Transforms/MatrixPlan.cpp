@@ -29,8 +29,6 @@ using namespace isthmus::kernel;
 /// Bytes of a slice along k, and what a row is padded by: with an odd multiple
 /// of 16 bytes, eight rows lie in different banks.
 static constexpr int64_t kSliceBytes = 64, kPadBytes = 16;
-/// With fewer workgroups than this most of a large chip would be idle.
-static constexpr int64_t kBusy = 96;
 /// What a dim is taken for that is not known: many more than a tile.
 static constexpr int64_t kUnknown = 1024;
 static constexpr int64_t kMostSlots = 4;
@@ -106,7 +104,9 @@ static Shape chooseShape(TileBuilder &tb, const Product &p,
     return llvm::divideCeil(M.value_or(kUnknown), s.m) *
            llvm::divideCeil(N.value_or(kUnknown), s.n) * batch.value_or(1);
   };
-  while (int64_t(groups()) < kBusy && std::max(s.m, s.n) > 64)
+  // Smaller tiles where else a quarter of the device would be idle.
+  while (int64_t(groups()) * 4 < int64_t(info.busyGroups) * 3 &&
+         std::max(s.m, s.n) > 64)
     (s.m > s.n ? s.m : s.n) /= 2;
   int64_t elementBytes = p.a.narrow.getIntOrFloatBitWidth() / 8;
   s.k = fitTile(K, std::max(unit.k, kSliceBytes / elementBytes), unit.k);
@@ -171,13 +171,8 @@ private:
 
 void Emitter::forTile(int64_t rows, int64_t columns,
                       function_ref<void(Value, Value)> body) {
-  auto forall = scf::ForallOp::create(
-      b, loc,
-      ArrayRef<OpFoldResult>{b.getIndexAttr(rows), b.getIndexAttr(columns)},
-      ValueRange(), std::nullopt);
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(forall.getBody());
-  body(forall.getInductionVar(0), forall.getInductionVar(1));
+  tb.forTile({b.getIndexAttr(rows), b.getIndexAttr(columns)},
+             [&](ValueRange p) { body(p[0], p[1]); });
 }
 
 void Emitter::bring(const Factor &f, const Way &way, Value tile, Value outer0,

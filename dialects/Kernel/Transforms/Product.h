@@ -65,6 +65,9 @@ Way wayOf(TileBuilder &tb, const Product &p, const Factor &f);
 /// Whether m, n or k is known to be so short that tiles gain nothing.
 bool isThin(TileBuilder &tb, const Product &p);
 
+/// The rows and columns of a tile by multiply-add, at most.
+constexpr int64_t kProductTile = 64;
+
 /// No larger than the product needs.
 int64_t fitTile(std::optional<int64_t> size, int64_t most, int64_t least);
 

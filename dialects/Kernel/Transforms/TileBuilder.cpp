@@ -222,6 +222,15 @@ SmallVector<Value> TileBuilder::inlineBody(linalg::LinalgOp op, ValueRange args,
   return yielded;
 }
 
+void TileBuilder::forTile(ArrayRef<OpFoldResult> shape,
+                          function_ref<void(ValueRange)> body) {
+  auto forall =
+      scf::ForallOp::create(b, loc, shape, ValueRange(), std::nullopt);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(forall.getBody());
+  body(forall.getInductionVars());
+}
+
 SmallVector<Value> TileBuilder::makeGrid(ArrayRef<OpFoldResult> extents) {
   OpFoldResult total = b.getIndexAttr(1);
   AffineExpr expr = b.getAffineConstantExpr(1);

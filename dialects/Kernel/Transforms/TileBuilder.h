@@ -60,6 +60,11 @@ public:
   void forEachPoint(llvm::ArrayRef<mlir::OpFoldResult> space, int64_t perGroup,
                     llvm::function_ref<void(mlir::ValueRange)> body);
 
+  /// Runs `body` for every point of a tile, all lanes of the workgroup
+  /// together.
+  void forTile(llvm::ArrayRef<mlir::OpFoldResult> shape,
+               llvm::function_ref<void(mlir::ValueRange)> body);
+
   /// Takes the grid as a product of these extents, each over the sizes, and
   /// returns the coordinates of this workgroup.
   llvm::SmallVector<mlir::Value>

@@ -32,7 +32,8 @@ struct TileShape {
 
 static TileShape chooseShape(std::optional<int64_t> m, std::optional<int64_t> n,
                              const TargetInfo &info) {
-  TileShape shape{fitTile(m, 64, 16), fitTile(n, 64, 16), 16, 0};
+  TileShape shape{fitTile(m, kProductTile, 16), fitTile(n, kProductTile, 16),
+                  16, 0};
   // Sixteen sums a lane, unless that leaves less than a subgroup.
   shape.lanes = std::clamp<int64_t>(shape.m * shape.n / 16, 32,
                                     std::min(256u, info.maxGroup));
@@ -51,13 +52,9 @@ static void forTile(TileBuilder &tb, OpFoldResult rows, OpFoldResult columns,
                     bool transposed, function_ref<void(Value, Value)> body) {
   if (transposed)
     std::swap(rows, columns);
-  auto forall =
-      scf::ForallOp::create(tb.b, tb.loc, ArrayRef<OpFoldResult>{rows, columns},
-                            ValueRange(), std::nullopt);
-  OpBuilder::InsertionGuard guard(tb.b);
-  tb.b.setInsertionPointToStart(forall.getBody());
-  Value i = forall.getInductionVar(0), j = forall.getInductionVar(1);
-  transposed ? body(j, i) : body(i, j);
+  tb.forTile({rows, columns}, [&](ValueRange p) {
+    transposed ? body(p[1], p[0]) : body(p[0], p[1]);
+  });
 }
 
 static void emitProduct(TileBuilder &tb, const Product &p,

@@ -88,15 +88,6 @@ void countBytes(Wave &w, uint64_t bytes, bool write) {
       bytes;
 }
 
-Format formatOf(const Inst &i) {
-  Format f;
-  f.bytes = i.bytes;
-  f.sign = i.signExtend;
-  f.d16 = i.d16;
-  f.high = i.high;
-  return f;
-}
-
 template <Space S> void load(Wave &w, const Inst &i) {
   const Format f = formatOf(i);
   uint64_t a[kLanes];

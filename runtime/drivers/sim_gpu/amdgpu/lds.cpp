@@ -40,15 +40,6 @@ void countConflicts(Wave &w, const uint64_t *address, unsigned bytes,
       uint64_t(__builtin_popcountll(w.exec())) * bytes;
 }
 
-Format formatOf(const Inst &i) {
-  Format f;
-  f.bytes = i.bytes;
-  f.sign = i.signExtend;
-  f.d16 = i.d16;
-  f.high = i.high;
-  return f;
-}
-
 bool ldsAddress(Wave &w, const Inst &i, const Operand &o) {
   return !w.poisonOn || !poisoned(w, i, o, "an address");
 }

@@ -47,6 +47,15 @@ struct Format {
   unsigned bytes = 0; // in memory
   bool sign = false, d16 = false, high = false;
 };
+
+inline Format formatOf(const Inst &i) {
+  Format f;
+  f.bytes = i.bytes;
+  f.sign = i.signExtend;
+  f.d16 = i.d16;
+  f.high = i.high;
+  return f;
+}
 bool parseFormat(std::string_view name, Format &format);
 
 /// Writes what a load of `format` read for each active lane, and its poison.

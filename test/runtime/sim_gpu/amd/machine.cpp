@@ -51,12 +51,13 @@ std::vector<char> assemble(const std::string &chip,
   text += ".amdgpu_metadata\n---\namdhsa.version: [ 1, 2 ]\namdhsa.kernels:\n" +
           metadata + "...\n.end_amdgpu_metadata\n";
 
-  char folder[] = "/tmp/isthmus-amd-XXXXXX";
-  if (!mkdtemp(folder)) {
+  // mkdtemp fills the end in.
+  std::string folder = testing::TempDir() + "isthmus-amd-XXXXXX";
+  if (!mkdtemp(folder.data())) {
     ADD_FAILURE() << "no temporary folder";
     return {};
   }
-  std::string base = std::string(folder) + "/k";
+  std::string base = folder + "/k";
   std::ofstream(base + ".s") << text;
   std::string command = std::string(ISTHMUS_TEST_LLVM_MC) +
                         " -triple=amdgcn-amd-amdhsa -mcpu=" + chip +
@@ -72,7 +73,7 @@ std::vector<char> assemble(const std::string &chip,
   }
   for (const char *end : {".s", ".o", ".hsaco"})
     std::remove((base + end).c_str());
-  rmdir(folder);
+  rmdir(folder.c_str());
   return code;
 }
 
