@@ -28,6 +28,6 @@ say "seeds"
 # the process ends is no leak of ours.
 export ASAN_OPTIONS=detect_container_overflow=0:allow_user_poisoning=0:detect_leaks=0:allocator_may_return_null=1
 say "fuzz-$what for $seconds s"
-TIMEFORMAT="fuzz-$what: %U s of CPU time"
+TIMEFORMAT="fuzz-$what: %U s of user and %S s of system time"
 time "$fuzz/bin/fuzz-$what" "$corpus" -artifact_prefix="$found/" -max_total_time="$seconds" -max_len=$largest \
   -timeout=60 -rss_limit_mb=4096 -print_final_stats=1 "${@:3}"
