@@ -592,8 +592,9 @@ IST_API ist_status ist_semaphore_signal(ist_semaphore *semaphore,
                                         uint64_t value, ist_error *error);
 /* Waits until `value` is reached. When the call that was to signal it failed:
    that call's code and message. A failed value counts as reached; those before
-   and after it do not fail with it. DEADLINE_EXCEEDED after `timeout_ns`
-   (UINT64_MAX: wait for ever). */
+   and after it do not fail with it. A semaphore keeps its last 4096 failures;
+   among the values of older ones nobody knows which failed: UNAVAILABLE.
+   DEADLINE_EXCEEDED after `timeout_ns` (UINT64_MAX: wait for ever). */
 IST_API ist_status ist_semaphore_wait(ist_semaphore *semaphore, uint64_t value,
                                       uint64_t timeout_ns, ist_error *error);
 

@@ -28,7 +28,7 @@ void finish(Flight *f, ist_status status, const char *message) {
       }
     // start() made room.
     if (status)
-      (void)!s.failed.push({p.value, status, ::strdup(message)});
+      addFailure(s, p.value, status, ::strdup(message));
     if (s.value < p.value)
       s.value = p.value;
   }
@@ -353,12 +353,11 @@ ist_status async::start(Flight *f, ist_error *error) {
                   ull(p.value), ull(above));
     // Room for what finish() must not fail at.
     ist_semaphore &s = *p.semaphore;
-    size_t n = s.failed.size(), m = s.pending.size() + f->signals.size();
-    if (!s.failed.resize(n + m) || !s.pending.reserve(m))
+    size_t m = s.pending.size() + f->signals.size(), n = s.failed.size() + m;
+    if (!s.failed.reserve(n < kMostFailed ? n : kMostFailed) ||
+        !s.pending.reserve(m))
       return outOfMemory(error, m * sizeof(ist_semaphore::Failed),
                          "a semaphore");
-    while (s.failed.size() > n)
-      s.failed.pop();
   }
   Flights &mine = f->session->flights;
   Flight *at = nullptr;

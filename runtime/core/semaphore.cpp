@@ -15,16 +15,41 @@ void async::release(ist_semaphore *s) {
   destroy(s);
 }
 
-const ist_semaphore::Failed *async::failure(const ist_point &p) {
-  for (const ist_semaphore::Failed &f : p.semaphore->failed)
-    if (f.value == p.value)
-      return &f;
-  return nullptr;
-}
-
 static bool isReached(const ist_point &p) {
   bool before = false;
   return eachBefore(p, [&](Flight *) { return !(before = true); }) && !before;
+}
+
+void async::addFailure(ist_semaphore &s, uint64_t value, ist_status status,
+                       char *message) {
+  if (s.failed.size() < kMostFailed) {
+    if (!s.failed.push({value, status, message}))
+      std::free(message);
+    return;
+  }
+  ist_semaphore::Failed &f = s.failed[s.oldest];
+  s.oldest = (s.oldest + 1) % kMostFailed;
+  if (f.value < s.forgotten[0])
+    s.forgotten[0] = f.value;
+  if (f.value > s.forgotten[1])
+    s.forgotten[1] = f.value;
+  std::free(f.message);
+  f = {value, status, message};
+}
+
+const ist_semaphore::Failed *async::failure(const ist_point &p) {
+  static char text[] =
+      "the semaphore no longer knows whether this value failed: it keeps its "
+      "last 4096 failures; ask for a value before so many more calls fail";
+  static_assert(kMostFailed == 4096, "the text says so");
+  static const ist_semaphore::Failed unknown = {0, IST_UNAVAILABLE, text};
+  const ist_semaphore &s = *p.semaphore;
+  for (const ist_semaphore::Failed &f : s.failed)
+    if (f.value == p.value)
+      return &f;
+  return p.value >= s.forgotten[0] && p.value <= s.forgotten[1] && isReached(p)
+             ? &unknown
+             : nullptr;
 }
 
 Flight *async::issuedBefore(const ist_point &p) {

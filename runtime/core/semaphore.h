@@ -13,7 +13,12 @@ struct ist_semaphore {
     ist_status status;
     char *message; // may be null
   };
+  /// The last kMostFailed failures, so that a server's memory is bounded; once
+  /// full, `oldest` is where the next one goes. What made room lies between
+  /// the values forgotten[0] and [1].
   isthmus::Array<Failed> failed;
+  size_t oldest = 0;
+  uint64_t forgotten[2] = {UINT64_MAX, 0};
   struct Pending {
     uint64_t value;
     isthmus::Flight *flight;
@@ -23,11 +28,17 @@ struct ist_semaphore {
 
 namespace isthmus::async {
 
+/// As many as a session has calls under way.
+constexpr size_t kMostFailed = kMostFlights;
+
 // With the lock.
 
 /// Drops a reference.
 void release(ist_semaphore *semaphore);
-/// How the point failed, or null.
+/// Takes over `message`. Does not fail where there is room for one more.
+void addFailure(ist_semaphore &semaphore, uint64_t value, ist_status status,
+                char *message);
+/// How the point failed, or null. UNAVAILABLE when nobody knows any more.
 const ist_semaphore::Failed *failure(const ist_point &point);
 
 /// Calls `visit` with each flight that stands before the point: those that were

@@ -244,6 +244,40 @@ TEST_P(Async, OnlyTheFailedCallsPointsFail) {
     EXPECT_EQ(y[i], (std::vector<float>{30, 10})) << i;
 }
 
+TEST_P(Async, OldFailuresAreForgottenAndSaidToBe) {
+  std::string bytes = gather();
+  Program p = load(bytes, on());
+  Session s = session(p);
+  Semaphore done = semaphore();
+  std::vector<float> data = {10, 20, 30}, y(2);
+  std::vector<int64_t> good = {2, 0}, bad = {1, 3};
+  std::vector<ist_tensor> outs = {tensor(y)};
+  auto end = [&](uint64_t value, bool fails) {
+    EXPECT_EQ(start(s, {tensor(data), tensor(fails ? bad : good)}, outs, {},
+                    {at(done, value)}),
+              IST_OK);
+    return wait(done, value);
+  };
+  EXPECT_EQ(end(1, false), IST_OK);
+  for (uint64_t value = 2; value < 5000; ++value)
+    ASSERT_EQ(end(value, true), IST_INVALID_ARGUMENT) << value;
+  EXPECT_EQ(end(5000, false), IST_OK);
+  // 2 to 4999 failed: 4096 of them are known.
+  EXPECT_EQ(wait(done, 1), IST_OK);
+  EXPECT_EQ(wait(done, 2), IST_UNAVAILABLE);
+  EXPECT_EQ(wait(done, 4999 - 4096), IST_UNAVAILABLE);
+  EXPECT_NE(std::string(error.message).find("last 4096 failures"),
+            std::string::npos);
+  EXPECT_EQ(wait(done, 5000 - 4096), IST_INVALID_ARGUMENT);
+  EXPECT_EQ(wait(done, 4999), IST_INVALID_ARGUMENT);
+  EXPECT_EQ(wait(done, 5000), IST_OK);
+  // Nor does a call begin after one that nobody knows about.
+  EXPECT_EQ(start(s, {tensor(data), tensor(good)}, outs, {at(done, 2)},
+                  {at(done, 5001)}),
+            IST_OK);
+  EXPECT_EQ(wait(done, 5001), IST_UNAVAILABLE);
+}
+
 TEST_P(Async, FunctionsThatReadDeviceValues) {
   ArtifactBuilder a;
   auto f = a.function("main");
