@@ -29,6 +29,18 @@ void cachePut(void *, const char *key, const void *data, size_t bytes) {
 
 uint64_t clockNs(void *) { return nowNs(); }
 
+/// Whether the environment variable is `value`; unset, empty and "0" are no.
+ist_status readSwitch(const char *variable, const char *value, bool *out,
+                      ist_error *error) {
+  const char *text = std::getenv(variable);
+  *out = text && std::strcmp(text, value) == 0;
+  if (*out || !text || !*text || std::strcmp(text, "0") == 0)
+    return IST_OK;
+  return fail(error, IST_INVALID_ARGUMENT,
+              "%s is '%.200s'; it can be %s, or 0 or empty for off", variable,
+              text, value);
+}
+
 } // namespace
 
 const ist_host isthmus::driverHost = {sizeof(ist_host), nullptr,    logLine,
@@ -72,17 +84,19 @@ ist_status ist_device::open(const char *name, const ist_device_options &options,
     return s;
   const ist_driver *driver = found.driver;
 
+  bool logCalls, checking;
+  if (ist_status s = readSwitch("ISTHMUS_LOG", "calls", &logCalls, error))
+    return s;
+  if (ist_status s = readSwitch("ISTHMUS_CHECK", "1", &checking, error))
+    return s;
   ist_device *d = make<ist_device>();
   if (!d)
     return outOfMemory(error, sizeof(ist_device), "a device");
   d->driver = driver;
   std::memcpy(d->name, found.name, sizeof d->name);
-  const char *log = std::getenv("ISTHMUS_LOG");
-  char ignored[2];
-  d->logCalls = log && isSubset("calls", log, ignored, sizeof ignored);
+  d->logCalls = logCalls;
   d->traced = tracing();
-  const char *check = std::getenv("ISTHMUS_CHECK");
-  d->checking = check && std::strcmp(check, "1") == 0;
+  d->checking = checking;
   d->observed = d->logCalls || d->traced;
   d->description.struct_size = sizeof d->description;
   d->ledger.limit = options.memory_limit;

@@ -38,6 +38,26 @@ TEST(Device, ListAndOpen) {
   ::unsetenv("ISTHMUS_DEVICE");
 }
 
+TEST(Device, SwitchesOfTheEnvironment) {
+  for (const auto &[variable, on] :
+       {std::pair{"ISTHMUS_LOG", "calls"}, {"ISTHMUS_CHECK", "1"}}) {
+    ist_device *d = nullptr;
+    ist_error error = {};
+    for (const char *good : {on, "0", ""}) {
+      ::setenv(variable, good, 1);
+      EXPECT_EQ(ist_device_open("cpu", nullptr, &d, &error), IST_OK) << good;
+      ist_device_release(d);
+    }
+    ::setenv(variable, "yes", 1);
+    EXPECT_EQ(ist_device_open("cpu", nullptr, &d, &error),
+              IST_INVALID_ARGUMENT);
+    for (const char *word : {variable, "'yes'", on})
+      EXPECT_NE(std::string(error.message).find(word), std::string::npos)
+          << error.message;
+    ::unsetenv(variable);
+  }
+}
+
 std::string fact(const std::string &wanted) {
   for (size_t i = 0; i < ist_device_fact_count(device()); ++i) {
     const char *key, *value;
