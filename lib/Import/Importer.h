@@ -89,6 +89,10 @@ public:
 
   ImportValue *newValue(DType dtype, Sizes sizes, mlir::Value tensor = {});
   ImportValue *newScalars(DType dtype, Sizes elements, int64_t rank);
+  /// A tensor's size or an iteration's number, which no type cuts off.
+  void markSize(OpFoldResult size);
+  /// A value that `dtype` holds.
+  void markInRange(OpFoldResult value, DType dtype);
   ImportValue *newConstant(const onnx::TensorProto &proto,
                            llvm::StringRef name); // null after a diagnostic
   /// The tensor of a value; makes it when needed.
@@ -134,6 +138,9 @@ private:
   mlir::LogicalResult importInputs(const onnx::GraphProto &graph, Scope &scope);
   mlir::LogicalResult importOutputs(const onnx::GraphProto &graph,
                                     Scope &scope);
+  /// By host arithmetic, of sizes and constants alone.
+  bool madeOfSizes(OpFoldResult v);
+  OpFoldResult wrapped(OpFoldResult element, DType dtype);
   const onnx::FunctionProto *findFunction(const onnx::NodeProto &node) const;
   mlir::DenseElementsAttr decode(const onnx::TensorProto &proto,
                                  mlir::RankedTensorType type);
@@ -143,6 +150,8 @@ private:
   const Registry &registry;
   std::deque<ImportValue> arena;
   std::deque<onnx::NodeProto> boundNodes; // with their function's attributes
+  llvm::DenseSet<mlir::Value> knownSizes;
+  llvm::DenseSet<std::pair<mlir::Value, DType>> inRange;
   void eraseAside();
 
   mlir::OwningOpRef<mlir::ModuleOp> module;

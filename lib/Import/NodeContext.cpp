@@ -40,6 +40,8 @@ FailureOr<Sizes> NodeContext::hostInts(ImportValue &v, const Twine &what) {
   for (int64_t k = 0; k < *count; ++k)
     out.push_back(Value(graph::ReadOp::create(b, loc, b.getIndexType(), source,
                                               idx.value(idx.constant(k)))));
+  for (OpFoldResult e : out)
+    importer.markInRange(e, v.dtype);
   if (v.home == b.getInsertionBlock())
     v.scalars = out;
   return out;

@@ -54,25 +54,59 @@ ImportValue *Importer::newValue(DType dtype, Sizes sizes, Value tensor) {
   return &v;
 }
 
+void Importer::markSize(OpFoldResult size) {
+  if (auto v = dyn_cast<Value>(size))
+    knownSizes.insert(v);
+}
+
+bool Importer::madeOfSizes(OpFoldResult v) {
+  auto value = dyn_cast<Value>(v);
+  if (!value || knownSizes.contains(value))
+    return true;
+  Operation *op = value.getDefiningOp();
+  bool made =
+      op && isa<arith::ArithDialect>(op->getDialect()) &&
+      llvm::all_of(op->getOperands(), [&](Value x) { return madeOfSizes(x); });
+  if (made)
+    knownSizes.insert(value);
+  return made;
+}
+
+/// `e` modulo what `dtype` holds, as a kernel's would be. At 32 bits what is
+/// made of sizes alone stays: it is to be recognized as a size.
+OpFoldResult Importer::wrapped(OpFoldResult e, DType dtype) {
+  unsigned width = elementType(b.getContext(), dtype).getIntOrFloatBitWidth();
+  if (auto c = IndexMath::known(e)) {
+    APInt bits = APInt(64, uint64_t(*c)).trunc(width);
+    return idx.constant(isUnsigned(dtype) ? bits.getZExtValue()
+                                          : bits.getSExtValue());
+  }
+  std::pair<Value, DType> key(cast<Value>(e), dtype);
+  if (width == 1 || width == 64 || inRange.contains(key) ||
+      (width == 32 && madeOfSizes(e)))
+    return e;
+  int64_t count = int64_t(1) << width;
+  e = idx.mod(e, idx.constant(count));
+  if (!isUnsigned(dtype))
+    e = idx.select(
+        idx.cmp(arith::CmpIPredicate::sge, e, idx.constant(count / 2)),
+        idx.sub(e, idx.constant(count)), e);
+  markInRange(e, dtype);
+  return e;
+}
+
+void Importer::markInRange(OpFoldResult e, DType dtype) {
+  if (auto v = dyn_cast<Value>(e))
+    inRange.insert({v, dtype});
+}
+
 ImportValue *Importer::newScalars(DType dtype, Sizes elements, int64_t rank) {
   Sizes sizes;
   if (rank == 1)
     sizes.push_back(idx.constant(elements.size()));
   ImportValue *v = newValue(dtype, sizes);
-  // They wrap to the width of the type, as a kernel's would. 32 bits wrap when
-  // they are constants only: sizes pass through them, and are to be recognized.
-  unsigned width = elementType(b.getContext(), dtype).getIntOrFloatBitWidth();
   for (OpFoldResult &e : elements)
-    if (auto c = IndexMath::known(e)) {
-      APInt bits = APInt(64, uint64_t(*c)).trunc(width);
-      e = idx.constant(isUnsigned(dtype) ? bits.getZExtValue()
-                                         : bits.getSExtValue());
-    } else if (width == 8 || width == 16) {
-      OpFoldResult count = idx.constant(int64_t(1) << width),
-                   lowest = idx.constant(
-                       isUnsigned(dtype) ? 0 : -(int64_t(1) << (width - 1)));
-      e = idx.add(idx.mod(idx.sub(e, lowest), count), lowest);
-    }
+    e = wrapped(e, dtype);
   v->scalars = std::move(elements);
   return v;
 }

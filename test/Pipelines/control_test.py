@@ -248,6 +248,22 @@ def narrow_sizes():
             [{"x": np.zeros(n, np.float32)} for n in (300, 1, 200, 70000)])
 
 
+def host_data():
+    """Integers that sizes depend on wrap, on the host too."""
+    nodes, outputs = [], ["r"]
+    for name, to in (("i32", TensorProto.INT32), ("u32", TensorProto.UINT32)):
+        # The slice brings n to the host; what follows is computed there.
+        nodes += [node("Cast", ["n"], [name], to=to), node("Mul", [name, name], [name + "m"]), node("Add", [name + "m", name], [name + "a"]),
+                  node("Div", [name + "a", name + "seven"], [name + "d"]), node("Cast", [name + "d"], [name + "o"], to=I)]
+        outputs += [name + "o"]
+    nodes = [node("Slice", ["x", "zero", "n"], ["r"])] + nodes
+    return (graph("host_data", nodes, [info("x", F, ["k"]), info("n", I, [1])],
+                  [info("r", F, None), *(info(o, I, [1]) for o in outputs[1:])],
+                  [const("zero", np.int64([0])), const("i32seven", np.int32([7])), const("u32seven", np.uint32([7]))]),
+            [{"x": np.arange(5, dtype=np.float32), "n": np.int64([n])}
+             for n in (3, 65537, 100003, -70001, 2**31, 2**40 + 9, -2**63, 2**63 - 1)])
+
+
 def outer_rows():
     """A loop's rows over tensors of two lengths that kernels before it made."""
     body = loop_body(
@@ -303,7 +319,7 @@ def run(istc, work, make):
 
 def main():
     tests = [if_both, while_loop, counted, early_exit, growing, fibonacci, counted_fibonacci, nested, many_regions, nonzero,
-             data_rows, scan_symbolic, invariants, swap, empty_rows, empty_scan, narrow_sizes, outer_rows]
+             data_rows, scan_symbolic, invariants, swap, empty_rows, empty_scan, narrow_sizes, host_data, outer_rows]
     if len(sys.argv) > 1:
         tests = [t for t in tests if t.__name__ in sys.argv[1:]]
     with tempfile.TemporaryDirectory() as work:

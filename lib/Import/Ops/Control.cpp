@@ -135,7 +135,7 @@ static LogicalResult branch(NodeContext &c, OpFoldResult condition,
     if (j.scalars) {
       Sizes elements;
       for (size_t k = 0; k < v.scalars->size(); ++k)
-        elements.push_back(next());
+        c.importer.markInRange(elements.emplace_back(next()), v.dtype);
       (void)c.result(c.importer.newScalars(v.dtype, elements, v.rank()), i);
       continue;
     }

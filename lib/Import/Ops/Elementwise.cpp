@@ -489,7 +489,9 @@ static LogicalResult addSubMul(NodeContext &c) {
   if (c.in(0).dtype == DType::i1)
     return c.invalid("inputs must be numbers");
   static const HostFn host[] = {HOST(add), HOST(sub), HOST(mul)};
-  return binary(c, arithmetic<FloatOp, IntOp>, host[which]);
+  // The product of two u32 may be too large for the host's signed 64 bits.
+  bool large = which == 2 && c.in(0).dtype == DType::u32;
+  return binary(c, arithmetic<FloatOp, IntOp>, large ? nullptr : host[which]);
 }
 
 namespace isthmus {

@@ -188,11 +188,12 @@ static LogicalResult slice(NodeContext &c) {
       return c.invalid("step is out of range");
     if (!knownStep && failed(c.check(m.cmp(P::ne, step, zero), "step is 0")))
       return failure();
-    // Negative ones count from the end; known ones need no arithmetic.
+    // Negative ones count from the end; known ones need no arithmetic, and the
+    // largest integer must not overflow.
     auto fromEnd = [&](OpFoldResult v) {
       if (auto known = IndexMath::known(v))
         return *known < 0 ? m.add(v, d) : v;
-      return m.select(m.cmp(P::slt, v, zero), m.add(v, d), v);
+      return m.add(v, m.select(m.cmp(P::slt, v, zero), d, zero));
     };
     OpFoldResult s = fromEnd(start), e = fromEnd(end);
     OpFoldResult last = m.sub(d, one);

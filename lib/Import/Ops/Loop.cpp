@@ -126,6 +126,7 @@ static LogicalResult runAsLoop(NodeContext &c, const Loop &loop) {
   auto body = [&](OpFoldResult at, ArrayRef<ImportValue *> carried)
       -> FailureOr<SmallVector<ImportValue *>> {
     // An iteration runs only when its condition holds.
+    c.importer.markSize(at);
     SmallVector<ImportValue *> inputs{
         c.importer.newScalars(DType::i64, {at}, 0),
         c.importer.newScalars(DType::i1, {c.idx.constant(1)}, 0)};

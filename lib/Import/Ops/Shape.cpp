@@ -22,14 +22,17 @@ static LogicalResult shape(NodeContext &c) {
   };
   int64_t start = bound("start", 0), end = bound("end", rank);
   Sizes elements;
-  for (int64_t i = start; i < end; ++i)
+  for (int64_t i = start; i < end; ++i) {
+    c.importer.markSize(x.sizes[i]);
     elements.push_back(x.sizes[i]);
+  }
   return c.result(c.importer.newScalars(DType::i64, elements, 1));
 }
 
 static LogicalResult size(NodeContext &c) {
-  return c.result(
-      c.importer.newScalars(DType::i64, {c.idx.product(c.in(0).sizes)}, 0));
+  OpFoldResult count = c.idx.product(c.in(0).sizes);
+  c.importer.markSize(count);
+  return c.result(c.importer.newScalars(DType::i64, {count}, 0));
 }
 
 /// `x` under other sizes; keeps what the host knows of it.
