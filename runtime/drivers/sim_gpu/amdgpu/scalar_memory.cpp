@@ -49,7 +49,7 @@ template <bool Buffer> static void loadScalar(Wave &w, const Inst &i) {
     words[0] =
         i.bytes == 1 ? uint32_t(int8_t(words[0])) : uint32_t(int16_t(words[0]));
   if (i.d[0].index != kNull)
-    for (unsigned k = 0; k < std::max(i.bytes / 4, 1); ++k) {
+    for (unsigned k = 0; k < std::max(i.bytes / 4u, 1u); ++k) {
       w.s[i.d[0].index + k] = words[k];
       w.sPoison[i.d[0].index + k] = poison[k];
     }
