@@ -43,13 +43,16 @@ struct Entry {
 struct Path {
   char text[4096];
   bool ok;
+  bool isWanted; // there is to be a cache
 };
 
-/// The file of `key`; not ok: there is no cache.
+/// The file of `key`. Not ok: there is no cache, or its folder's name is too
+/// long.
 Path pathOf(const char *kind, const Hash::Value &key) {
-  Path p = {"", false};
+  Path p = {"", false, false};
   const char *dir = std::getenv("ISTHMUS_CACHE_DIR");
-  if (dir && *dir)
+  p.isWanted = dir && *dir;
+  if (p.isWanted)
     p.ok = std::snprintf(p.text, sizeof p.text, "%s/%s-%016llx%016llx.bin", dir,
                          kind, ull(key.a),
                          ull(key.b)) < static_cast<int>(sizeof p.text - 32);
@@ -190,6 +193,10 @@ bool write(ist_device *device, const Stored *stored, int file,
 /// Another name, `fill`, then the right one. False: errno says why, unless
 /// `fill` does.
 template <typename Fill> bool replaceFile(Path &path, Fill fill) {
+  if (!path.ok) {
+    errno = ENAMETOOLONG;
+    return false;
+  }
   char *slash = std::strrchr(path.text, '/');
   *slash = 0;
   ::mkdir(path.text, 0777); // its parent is the user's business
@@ -262,14 +269,22 @@ void *isthmus::readBlob(const char *key, void *(*allocate)(size_t),
   return data;
 }
 
-void isthmus::writeBlob(const char *key, const void *data, size_t bytes) {
+void isthmus::writeBlob(const char *key, const void *data, size_t bytes,
+                        char *why, size_t size) {
+  *why = 0;
   Header h = blobHeader(key, data, bytes);
   Path path = pathOf("blob", h.key);
-  if (path.ok && bytes)
-    replaceFile(path, [&](int file) {
-      return writeAt(file, &h, sizeof h, 0) &&
-             writeAt(file, data, bytes, sizeof h);
-    });
+  if (!path.isWanted || !bytes)
+    return;
+  bool ok = replaceFile(path, [&](int file) {
+    return writeAt(file, &h, sizeof h, 0) &&
+           writeAt(file, data, bytes, sizeof h);
+  });
+  if (!ok)
+    std::snprintf(why, size,
+                  "what a driver compiled is not kept in '%.300s': %s; the "
+                  "next process compiles it again",
+                  path.text, std::strerror(errno));
 }
 
 bool isthmus::readCache(ist_device *device, Store &store, Stored *stored,
@@ -316,7 +331,7 @@ void isthmus::writeCache(ist_device *device, const Stored *stored, char *why,
                          size_t size) {
   *why = 0;
   Path path = pathOf("derived", stored->key);
-  if (!path.ok)
+  if (!path.isWanted)
     return;
   ist_error error = {};
   bool ok = replaceFile(

@@ -24,7 +24,12 @@ void *cacheGet(void *, const char *key, size_t *bytes) {
   return readBlob(key, [](size_t n) { return allocate(nullptr, n); }, bytes);
 }
 void cachePut(void *, const char *key, const void *data, size_t bytes) {
-  writeBlob(key, data, bytes);
+  char why[512];
+  writeBlob(key, data, bytes, why, sizeof why);
+  // Once: each blob of the process goes to the same folder.
+  static bool told = false;
+  if (*why && !__atomic_exchange_n(&told, true, __ATOMIC_RELAXED))
+    logLine(nullptr, IST_LOG_WARNING, why);
 }
 
 uint64_t clockNs(void *) { return nowNs(); }

@@ -75,7 +75,8 @@ void writeCache(ist_device *device, const Stored *stored, char *why,
 /// memory is of `allocate`, and ended with free.
 void *readBlob(const char *key, void *(*allocate)(size_t), size_t *bytes);
 /// Where it cannot be written it is not: the driver makes it again.
-void writeBlob(const char *key, const void *data, size_t bytes);
+void writeBlob(const char *key, const void *data, size_t bytes, char *why,
+               size_t size);
 
 } // namespace isthmus
 

@@ -300,6 +300,12 @@ TEST_F(Cache, WhereNothingCanBeWrittenThereIsARemark) {
     told |= std::string(ist_program_remark(p.get(), i))
                 .find("not kept in '/dev/null/nowhere/") != std::string::npos;
   EXPECT_TRUE(told);
+  ::setenv("ISTHMUS_CACHE_DIR", std::string(5000, 'x').c_str(), 1);
+  p.reset(); // else its derived weights are shared
+  p = load(bytes);
+  ASSERT_EQ(ist_program_remark_count(p.get()), 1u);
+  EXPECT_NE(std::string(ist_program_remark(p.get(), 0)).find("too long"),
+            std::string::npos);
 }
 
 TEST_F(Cache, DriversKeepBlobs) {
@@ -331,7 +337,12 @@ TEST_F(Cache, DriversKeepBlobs) {
   EXPECT_EQ(get("cubin-1"), "new");
   EXPECT_EQ(files().size(), 1u) << "no draft is left";
   ::setenv("ISTHMUS_CACHE_DIR", "/dev/null/nowhere", 1);
+  testing::internal::CaptureStderr();
   h.cache_put(h.user, "cubin-1", "new", 3);
+  h.cache_put(h.user, "cubin-2", "new", 3);
+  std::string told = testing::internal::GetCapturedStderr();
+  EXPECT_NE(told.find("not kept in '/dev/null/nowhere/"), std::string::npos);
+  EXPECT_EQ(std::count(told.begin(), told.end(), '\n'), 1) << "only once";
   EXPECT_EQ(get("cubin-1"), "none");
 }
 
