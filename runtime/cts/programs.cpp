@@ -4,7 +4,9 @@
 #include "harness.h"
 #include "program_generated.h"
 
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <random>
 #include <sstream>
@@ -306,10 +308,13 @@ Artifact::Artifact(const Context &c, const std::vector<Straight> &functions,
   flatbuffers::FlatBufferBuilder builder;
   fb::FinishManifestBuffer(builder, fb::Manifest::Pack(builder, &manifest));
 
-  const char *folder = std::getenv("TMPDIR");
-  std::string path = std::string(folder ? folder : "/tmp") + "/ist-cts-" +
-                     std::to_string(::getpid()) + ".ist",
+  const char *tmp = std::getenv("TMPDIR");
+  std::string folder =
+                  std::string(tmp && *tmp ? tmp : "/tmp") + "/ist-cts-XXXXXX",
               error;
+  CTS_THAT(::mkdtemp(folder.data()), "cannot make a folder in %s: %s",
+           folder.c_str(), std::strerror(errno));
+  std::string path = folder + "/cts.ist";
   ArtifactWriter writer;
   auto member = [&](const char *name, const void *data, size_t size) {
     return writer.beginMember(name, error) && writer.append(data, size, error);
@@ -319,10 +324,11 @@ Artifact::Artifact(const Context &c, const std::vector<Straight> &functions,
             member("code", c.code.data(), c.code.size()) &&
             member("weights", weight.data(), 4 * weight.size()) &&
             writer.finish(error);
-  CTS_THAT(ok, "%s", error.c_str());
   std::ifstream in(path, std::ios::binary);
   std::stringstream s;
   s << in.rdbuf();
   bytes = s.str();
   ::unlink(path.c_str());
+  ::rmdir(folder.c_str());
+  CTS_THAT(ok, "%s", error.c_str());
 }
