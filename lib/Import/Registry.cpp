@@ -159,9 +159,12 @@ void Registry::takesLists(llvm::StringRef op, llvm::StringRef domain) {
 void Registry::maxInputs(llvm::StringRef op, int maxInputs) {
   auto it = entries.find(key("", op));
   if (it == entries.end())
-    return;
-  for (OpEntry &entry : it->second)
+    llvm::report_fatal_error("kMaxInputs names " + op + ", which is not there");
+  for (OpEntry &entry : it->second) {
+    if (entry.maxInputs != std::numeric_limits<int>::max())
+      llvm::report_fatal_error("kMaxInputs names " + op + " twice");
     entry.maxInputs = maxInputs;
+  }
 }
 
 std::vector<std::string> Registry::names() const {
