@@ -50,14 +50,31 @@ static std::string decode() {
   return a.bytes();
 }
 
+/// As istc --reference makes it, but that the two results differ in size.
+static std::string unequal() {
+  ArtifactBuilder a;
+  for (const char *name : {"main", "main.compare"}) {
+    auto f = a.function(name);
+    using isthmus::fb::DType;
+    for (auto [result, n] :
+         {std::pair{"launch.0.out.0", 4}, {"launch.0.ref.0", 100000}}) {
+      uint32_t y = f.output(result, DType::f32, {n});
+      uint32_t out = f.buffer(Op::alloc_output, y, f.constant(4 * n));
+      f.launch("constant_f32", f.constant(1), {out}, {f.constant(n)});
+    }
+  }
+  return a.bytes();
+}
+
 int main(int argc, char **argv) {
   if (argc < 2)
     return 1;
   std::string kind = argc > 2 ? argv[2] : "";
-  std::string bytes = kind == "crash"    ? crash()
-                      : kind == "lazy"   ? lazy()
-                      : kind == "decode" ? decode()
-                                         : addScale();
+  std::string bytes = kind == "crash"     ? crash()
+                      : kind == "lazy"    ? lazy()
+                      : kind == "decode"  ? decode()
+                      : kind == "unequal" ? unequal()
+                                          : addScale();
   std::FILE *f = std::fopen(argv[1], "wb");
   bool ok = f && std::fwrite(bytes.data(), 1, bytes.size(), f) == bytes.size();
   return (f && std::fclose(f) == 0 && ok) ? 0 : 1;

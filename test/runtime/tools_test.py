@@ -158,6 +158,12 @@ class Tools(unittest.TestCase):
         finally:
             del os.environ["ISTHMUS_CHECK"]
 
+    def test_compare_of_other_shapes(self):
+        unequal = self.path("unequal.ist")
+        run("isthmus-sample-artifact", unequal, "unequal")
+        said = run("ist-run", unequal, "--compare=reference", code=1)
+        self.assertIn("f32[4], reference f32[100000]", said)
+
     def test_info(self):
         j = json.loads(run("ist-info", self.model, "--json", "--shape=n=100"))
         f = j["functions"][0]

@@ -13,7 +13,7 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <fstream>
 
 using namespace isthmus;
@@ -48,12 +48,18 @@ Tolerance toleranceOf(ist_dtype dtype) {
 }
 
 struct Difference {
+  bool shapes = false; // they are not alike, and no element was looked at
   size_t count = 0, first = 0, worst = 0;
   double largest = 0; // |got - want|; NaN counts as infinity
 };
 
 Difference differ(const ist_tensor &got, const ist_tensor &want) {
   Difference d;
+  if (got.dtype != want.dtype || got.rank != want.rank ||
+      !std::equal(got.dims, got.dims + got.rank, want.dims)) {
+    d.shapes = true;
+    return d;
+  }
   if (got.bytes == want.bytes && !std::memcmp(got.data, want.data, got.bytes))
     return d;
   size_t count = want.bytes / ist_dtype_size(want.dtype);
@@ -88,6 +94,12 @@ std::string position(const ist_tensor &t, size_t at) {
     text =
         fmt::format("{}{}{}", at % t.dims[d], text.empty() ? "" : ", ", text);
   return "[" + text + "]";
+}
+
+/// "f32[2, 3]"
+std::string type(const ist_tensor &t) {
+  return fmt::format("{}[{}]", ist_dtype_name(t.dtype),
+                     fmt::join(t.dims, t.dims + t.rank, ", "));
 }
 
 bool parse(const char *name, std::vector<Launch> *launches, size_t output) {
@@ -178,7 +190,7 @@ int Comparison::run(const std::string &function,
     ++compared;
     for (size_t r = 0; r < launch.out.size(); ++r) {
       Difference d = differ(outputs[launch.out[r]], outputs[launch.ref[r]]);
-      if (d.count) {
+      if (d.shapes || d.count) {
         report(launch, r, d);
         return 1;
       }
@@ -202,18 +214,24 @@ void Comparison::report(const Launch &launch, size_t result,
   }
   const ist_tensor &got = outputs[launch.out[result]],
                    &want = outputs[launch.ref[result]];
-  std::string text = fmt::format(
-      "launch {} of '{}' disagrees with its reference\n"
-      "  nodes   {}\n"
-      "  kernel  {} ({})\n"
-      "  result  {}: {} of {} elements differ\n"
-      "  first   {}: {:.9g}, reference {:.9g}\n"
-      "  worst   {}: {:.9g}, reference {:.9g}, off by {:.3g}\n",
-      launch.index, model.name, nodes.empty() ? "unnamed" : nodes, kernel.name,
-      *kernel.family ? kernel.family : "no plan", result, d.count,
-      want.bytes / ist_dtype_size(want.dtype), position(want, d.first),
-      element(got, d.first), element(want, d.first), position(want, d.worst),
-      element(got, d.worst), element(want, d.worst), d.largest);
+  std::string text =
+      fmt::format("launch {} of '{}' disagrees with its reference\n"
+                  "  nodes   {}\n"
+                  "  kernel  {} ({})\n",
+                  launch.index, model.name, nodes.empty() ? "unnamed" : nodes,
+                  kernel.name, *kernel.family ? kernel.family : "no plan");
+  if (d.shapes)
+    text += fmt::format("  result  {}: {}, reference {}\n", result, type(got),
+                        type(want));
+  else
+    text +=
+        fmt::format("  result  {}: {} of {} elements differ\n"
+                    "  first   {}: {:.9g}, reference {:.9g}\n"
+                    "  worst   {}: {:.9g}, reference {:.9g}, off by {:.3g}\n",
+                    result, d.count, want.bytes / ist_dtype_size(want.dtype),
+                    position(want, d.first), element(got, d.first),
+                    element(want, d.first), position(want, d.worst),
+                    element(got, d.worst), element(want, d.worst), d.largest);
   fmt::print("{}", text);
   if (!options.reproducer.empty())
     reproduce(launch, kernel.name, text);
