@@ -35,8 +35,9 @@ bool graph::isContraction(Operation *op) {
   if (isa<graph::ConvOp>(op))
     return true;
   auto generic = dyn_cast<linalg::LinalgOp>(op);
-  return generic && (linalg::isaContractionOpInterface(generic) ||
-                     kernel::isMatrixProduct(generic));
+  return generic &&
+         (linalg::isaContractionOpInterface(generic) ||
+          kernel::isMatrixProduct(generic) || kernel::isBlockedConv(generic));
 }
 
 static bool shouldFuse(OpOperand *use) {

@@ -31,8 +31,7 @@ struct Dims {
 };
 } // namespace
 
-/// The body is `acc + a * b` in f32, of the two inputs in either order.
-static bool isMultiplyAdd(linalg::LinalgOp op) {
+bool kernel::isMultiplyAdd(linalg::LinalgOp op) {
   Block &block = op->getRegion(0).front();
   if (block.getNumArguments() != 3 || !block.getArgument(0).getType().isF32() ||
       !block.getArgument(1).getType().isF32() ||

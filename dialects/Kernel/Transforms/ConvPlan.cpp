@@ -157,7 +157,9 @@ std::string kernel::planConv(FuncOp kernel, const TargetInfo &info) {
   Value X = tb.memoryOf(op.getInput()), W = tb.memoryOf(op.getFilter()),
         Y = tb.memoryOf(last->getResult(0));
   SmallVector<ReassociationIndices> join = {{0}, {1}, {2, 3}};
+  SmallVector<SmallVector<unsigned>> runs;
   if (joined) {
+    runs = {{0}, {1}, {2, 3}};
     X = memref::CollapseShapeOp::create(b, loc, X, join);
     Y = memref::CollapseShapeOp::create(b, loc, Y, join);
   }
@@ -260,12 +262,7 @@ std::string kernel::planConv(FuncOp kernel, const TargetInfo &info) {
           point.push_back(pAt[j]);
         }
         Value v = sums[i * vectors + j];
-        if (epilogue.op) {
-          if (joined)
-            v = applyEpilogueJoined(tb, epilogue, v, point, lanes, masks[j]);
-          else
-            v = applyEpilogue(tb, epilogue, v, point, lanes, masks[j]);
-        }
+        v = applyEpilogue(tb, epilogue, v, point, lanes, masks[j], runs);
         storeVector(tb, v, Y, point, masks[j]);
       }
   };

@@ -21,6 +21,7 @@ struct Row {
 
 static const Row rows[] = {
     {"contraction", false, planContraction},
+    {"blocked", false, planBlocked},
     {"conv", false, planConv},
     {"thin", true, planThin},
     {"matrix", true, planMatrix},
@@ -31,6 +32,7 @@ static const Row rows[] = {
        return info.form == Form::lanes ? planLaneRows(k, info)
                                        : planRows(k, info);
      }},
+    {"vectors", false, planVectors},
     {"loops", true,
      [](FuncOp k, const TargetInfo &info) {
        return planLoops(k, info, false);

@@ -21,6 +21,8 @@ namespace isthmus::kernel {
 
 std::string planContraction(FuncOp kernel, const TargetInfo &info);
 std::string planConv(FuncOp kernel, const TargetInfo &info);
+std::string planBlocked(FuncOp kernel, const TargetInfo &info);
+std::string planVectors(FuncOp kernel, const TargetInfo &info);
 std::string planRows(FuncOp kernel, const TargetInfo &info);
 std::string planThin(FuncOp kernel, const TargetInfo &info);
 std::string planMatrix(FuncOp kernel, const TargetInfo &info);
@@ -40,6 +42,12 @@ void emitAttentionOnScalars(TileBuilder &tb, const AttentionGroup &group,
 /// A sum of products of two f32 tensors as planContraction takes it, its right
 /// operand packed or not.
 bool isMatrixProduct(mlir::linalg::LinalgOp op);
+
+/// A convolution as planBlocked takes it.
+bool isBlockedConv(mlir::linalg::LinalgOp op);
+
+/// The body is `acc + a * b` in f32, of the two inputs in either order.
+bool isMultiplyAdd(mlir::linalg::LinalgOp op);
 
 /// The register tile of a matrix product of `m` rows (unknown if dynamic).
 struct ContractionTile {

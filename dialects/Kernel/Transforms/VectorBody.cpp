@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Kernel/Transforms/VectorBody.h"
+#include "dialects/Kernel/Transforms/MergeDims.h"
 
 #include "dialects/Graph/Graph.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -66,9 +67,9 @@ void kernel::storeVector(TileBuilder &tb, Value v, Value memref,
     vector::StoreOp::create(tb.b, tb.loc, v, memref, indices);
 }
 
-static Value vectorEpilogue(TileBuilder &tb, const Epilogue &epilogue,
+Value kernel::applyEpilogue(TileBuilder &tb, const Epilogue &epilogue,
                             Value acc, ValueRange ivs, int64_t width,
-                            Value mask, bool joined) {
+                            Value mask, ArrayRef<SmallVector<unsigned>> runs) {
   linalg::LinalgOp op = epilogue.op;
   if (!op)
     return acc;
@@ -94,27 +95,11 @@ static Value vectorEpilogue(TileBuilder &tb, const Epilogue &epilogue,
       continue;
     }
     Value memref = tb.memoryOf(operand.get());
-    SmallVector<Value> at;
-    if (joined && indexing.isFunctionOfDim(lane)) {
-      // .., h, w: one index for both, into the memref with both joined.
-      unsigned n = indexing.getNumResults();
-      SmallVector<ReassociationIndices> join;
-      for (unsigned i = 0; i + 2 < n; ++i)
-        join.push_back({int64_t(i)});
-      join.push_back({int64_t(n) - 2, int64_t(n) - 1});
-      memref = memref::CollapseShapeOp::create(b, tb.loc, memref, join);
-      SmallVector<Value> all(ivs);
-      all.push_back(ivs.back());
-      at = tb.apply(indexing, all);
-      at.pop_back();
-    } else if (joined) {
-      SmallVector<Value> all(ivs);
-      all.push_back(ivs.back());
-      at = tb.apply(indexing, all);
-    } else {
-      at = tb.apply(indexing, ivs);
-    }
-    if (indexing.isFunctionOfDim(lane))
+    bool alongLane = indexing.isFunctionOfDim(lane);
+    if (!runs.empty())
+      std::tie(memref, indexing) = mergeOperand(tb, memref, indexing, runs);
+    SmallVector<Value> at = tb.apply(indexing, ivs);
+    if (alongLane)
       map.map(arg, loadVector(tb, memref, at, width, mask));
     else
       map.map(arg, splat(tb.load(memref, at)));
@@ -141,18 +126,6 @@ static Value vectorEpilogue(TileBuilder &tb, const Epilogue &epilogue,
     map.map(inner.getResult(0), b.create(state)->getResult(0));
   }
   return get(block.getTerminator()->getOperand(0));
-}
-
-Value kernel::applyEpilogue(TileBuilder &tb, const Epilogue &epilogue,
-                            Value acc, ValueRange ivs, int64_t width,
-                            Value mask) {
-  return vectorEpilogue(tb, epilogue, acc, ivs, width, mask, false);
-}
-
-Value kernel::applyEpilogueJoined(TileBuilder &tb, const Epilogue &epilogue,
-                                  Value acc, ValueRange ivs, int64_t width,
-                                  Value mask) {
-  return vectorEpilogue(tb, epilogue, acc, ivs, width, mask, true);
 }
 
 Value kernel::applyEpilogueScalar(TileBuilder &tb, const Epilogue &epilogue,

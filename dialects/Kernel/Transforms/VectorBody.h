@@ -35,13 +35,12 @@ struct Epilogue {
 };
 
 /// The epilogue's value for `acc`, a vector along the last loop dim, at `ivs`.
-mlir::Value applyEpilogue(TileBuilder &tb, const Epilogue &epilogue,
-                          mlir::Value acc, mlir::ValueRange ivs, int64_t width,
-                          mlir::Value mask);
-/// The same when the last two loop dims were joined to one: `ivs` has one less.
-mlir::Value applyEpilogueJoined(TileBuilder &tb, const Epilogue &epilogue,
-                                mlir::Value acc, mlir::ValueRange ivs,
-                                int64_t width, mlir::Value mask);
+/// Where loop dims were joined, `runs` (of mergeDims) says which, and `ivs` has
+/// one value a run.
+mlir::Value
+applyEpilogue(TileBuilder &tb, const Epilogue &epilogue, mlir::Value acc,
+              mlir::ValueRange ivs, int64_t width, mlir::Value mask,
+              llvm::ArrayRef<llvm::SmallVector<unsigned>> runs = {});
 /// The same for a scalar.
 mlir::Value applyEpilogueScalar(TileBuilder &tb, const Epilogue &epilogue,
                                 mlir::Value acc, mlir::ValueRange ivs);

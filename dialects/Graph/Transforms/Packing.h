@@ -1,0 +1,34 @@
+//===- Packing.h - what layouts are made of --------------------*- C++ -*-===//
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef ISTHMUS_DIALECTS_GRAPH_TRANSFORMS_PACKING_H
+#define ISTHMUS_DIALECTS_GRAPH_TRANSFORMS_PACKING_H
+
+#include "dialects/Graph/Graph.h"
+
+#include "mlir/IR/Builders.h"
+
+namespace isthmus::graph {
+
+/// Made of weights and constants alone.
+bool isWeight(mlir::Value v);
+
+mlir::Value constant(mlir::OpBuilder &b, mlir::Location loc, int64_t v);
+
+/// A graph.parallel with its body still empty; block arguments as the op says.
+ParallelOp makeParallel(mlir::OpBuilder &b, mlir::Location loc,
+                        llvm::StringRef op, mlir::ValueRange space,
+                        mlir::ValueRange inputs, mlir::ValueRange scalars,
+                        mlir::ValueRange sizes, mlir::RankedTensorType result);
+
+/// Padding as an operation of its own, where a direct plan will then apply: an
+/// f32 convolution of one or two spatial dims with a filter of known shape and
+/// a stride along the row of at most `largestStride`.
+void padConvolution(ConvOp op, int64_t largestStride = 2);
+
+} // namespace isthmus::graph
+
+#endif // ISTHMUS_DIALECTS_GRAPH_TRANSFORMS_PACKING_H

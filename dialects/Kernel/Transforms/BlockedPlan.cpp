@@ -1,0 +1,437 @@
+//===- BlockedPlan.cpp - convolutions with channels in blocks -------------===//
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Y[.., block, row, pixel, lane] = epilogue(sum over taps of X * W) in f32. The
+// vector is a block of output channels, so an image may be of any width: one
+// tile is some pixels of a row and some blocks of channels, its sums in
+// registers over all taps. X is one element for all lanes, at any address that
+// is affine in the loops (channels first or blocked, strides, dilations,
+// groups), or a vector of its own channels (depthwise).
+//
+//===----------------------------------------------------------------------===//
+#include "dialects/Kernel/Transforms/MergeDims.h"
+#include "dialects/Kernel/Transforms/Plans.h"
+#include "dialects/Kernel/Transforms/VectorBody.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+#include <numeric>
+
+using namespace mlir;
+using namespace isthmus;
+using namespace isthmus::kernel;
+
+namespace {
+/// Which loop dims a blocked convolution has; all extents but the outer ones'
+/// are constants.
+struct Dims {
+  unsigned block = 0, row = 0, pixel = 0, lane = 0;
+  SmallVector<unsigned> outer; // the images
+  SmallVector<unsigned> taps;  // what is summed, outermost loop first
+  bool depthwise = false;
+};
+
+/// Pixels and blocks of channels whose sums are in registers.
+struct Tile {
+  int64_t pixels = 1, blocks = 1;
+};
+} // namespace
+
+/// About the multiply-adds that a workgroup does: some tens of microseconds.
+static constexpr int64_t kWorkPerGroup = 2 << 20;
+
+/// The address of `map`'s element in a row-major tensor of `type`, of which
+/// only the first dim may be dynamic.
+static AffineExpr addressOf(AffineMap map, RankedTensorType type) {
+  AffineExpr address = getAffineConstantExpr(0, map.getContext());
+  int64_t stride = 1;
+  for (int64_t i = type.getRank() - 1; i >= 0; --i) {
+    address = address + map.getResult(i) * stride;
+    stride *= type.getDimSize(i);
+  }
+  return simplifyAffineExpr(address, map.getNumDims(), 0);
+}
+
+/// By how much `e` grows with loop dim `d`, if that is a constant.
+static std::optional<int64_t> growth(AffineExpr e, unsigned d,
+                                     unsigned numDims) {
+  AffineExpr dim = getAffineDimExpr(d, e.getContext());
+  AffineExpr difference =
+      simplifyAffineExpr(e.replace(dim, dim + 1) - e, numDims, 0);
+  if (auto c = dyn_cast<AffineConstantExpr>(difference))
+    return c.getValue();
+  return std::nullopt;
+}
+
+/// The largest run of neighbouring blocks that read the same of X: all when X
+/// does not depend on the block, those of a group when it does by `block / n`.
+static int64_t sharedBlocks(AffineExpr x, unsigned block, int64_t blocks) {
+  int64_t shared = blocks;
+  unsigned depends = 0, divided = 0;
+  x.walk([&](AffineExpr e) {
+    if (auto dim = dyn_cast<AffineDimExpr>(e))
+      depends += dim.getPosition() == block;
+    auto pair = dyn_cast<AffineBinaryOpExpr>(e);
+    if (!pair || pair.getKind() != AffineExprKind::FloorDiv)
+      return;
+    auto by = dyn_cast<AffineConstantExpr>(pair.getRHS());
+    auto dim = dyn_cast<AffineDimExpr>(pair.getLHS());
+    if (by && dim && dim.getPosition() == block) {
+      ++divided;
+      shared = std::gcd(shared, by.getValue());
+    }
+  });
+  return depends == divided ? shared : 1;
+}
+
+static bool onlyFirstIsDynamic(RankedTensorType type) {
+  return llvm::none_of(type.getShape().drop_front(), ShapedType::isDynamic);
+}
+
+static std::string classify(linalg::LinalgOp op, Dims &dims) {
+  if (op.getNumDpsInputs() != 2 || op.getNumDpsInits() != 1 ||
+      !isMultiplyAdd(op))
+    return "not a multiply-add of two f32 tensors";
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  AffineMap x = maps[0], w = maps[1], y = maps[2];
+  auto xType = cast<RankedTensorType>(op.getDpsInputs()[0].getType());
+  auto wType = cast<RankedTensorType>(op.getDpsInputs()[1].getType());
+  auto yType = cast<RankedTensorType>(op.getDpsInits()[0].getType());
+  if (y.getNumResults() < 4 || xType.getRank() < 1 ||
+      !y.isProjectedPermutation())
+    return "the result is not images of blocks of channels";
+  if (!wType.hasStaticShape() || !onlyFirstIsDynamic(xType) ||
+      !onlyFirstIsDynamic(yType))
+    return "a size other than the images' number is not known";
+  ArrayRef<AffineExpr> results = y.getResults();
+  auto dimOf = [&](unsigned fromEnd) {
+    return cast<AffineDimExpr>(results[results.size() - 1 - fromEnd])
+        .getPosition();
+  };
+  dims.lane = dimOf(0);
+  dims.pixel = dimOf(1);
+  dims.row = dimOf(2);
+  dims.block = dimOf(3);
+  for (unsigned i = 0; i + 4 < results.size(); ++i)
+    dims.outer.push_back(cast<AffineDimExpr>(results[i]).getPosition());
+  auto kinds = op.getIteratorTypesArray();
+  for (unsigned d = 0; d < op.getNumLoops(); ++d)
+    if (kinds[d] == utils::IteratorType::reduction)
+      dims.taps.push_back(d);
+    else if (!y.isFunctionOfDim(d))
+      return "a parallel loop is not a dim of the result";
+  if (dims.taps.empty())
+    return "sums nothing";
+  int64_t lanes = yType.getShape().back();
+  if (lanes != 4 && lanes != 8 && lanes != 16)
+    return "the result's last dim is no block of channels";
+  if (w.getResults().back() != getAffineDimExpr(dims.lane, w.getContext()) ||
+      growth(addressOf(w, wType), dims.lane, w.getNumDims()) != 1)
+    return "the filter is not contiguous along the result's last dim";
+  for (unsigned d : {dims.pixel, dims.row})
+    if (w.isFunctionOfDim(d))
+      return "the filter differs between pixels";
+  dims.depthwise = x.isFunctionOfDim(dims.lane);
+  AffineExpr address = addressOf(x, xType);
+  if (dims.depthwise && growth(address, dims.lane, x.getNumDims()) != 1)
+    return "the input is not contiguous along the result's last dim";
+  if (!growth(address, dims.pixel, x.getNumDims()) ||
+      !growth(addressOf(w, wType), dims.block, w.getNumDims()))
+    return "an address does not grow evenly";
+  return "";
+}
+
+bool kernel::isBlockedConv(linalg::LinalgOp op) {
+  Dims dims;
+  return classify(op, dims).empty();
+}
+
+/// The tile that needs the fewest cycles for `pixels` pixels in `blocks`
+/// blocks: a multiply-add counts one, a load a half, and fewer than eight sums
+/// wait for each other.
+static Tile chooseTile(int64_t pixels, int64_t blocks, bool depthwise,
+                       const TargetInfo &info) {
+  Tile best;
+  double bestCost = std::numeric_limits<double>::max();
+  auto cost = [&](int64_t p, int64_t v) {
+    return std::max<double>(p * v, 8) + 0.5 * (depthwise ? p * v + v : p + v);
+  };
+  int64_t registers = info.vectorRegisters - 1;
+  for (int64_t v = 1; v <= std::min<int64_t>(blocks, 4); ++v) {
+    if (blocks % v)
+      continue;
+    for (int64_t p = 1; p <= std::min<int64_t>(pixels, 30); ++p) {
+      if (p * v + v > registers || p * v > registers - 2)
+        break;
+      double all = double(pixels / p) * cost(p, v);
+      if (pixels % p)
+        all += cost(pixels % p, v);
+      all *= double(blocks / v);
+      if (all <= bestCost)
+        best = {p, v}, bestCost = all;
+    }
+  }
+  return best;
+}
+
+namespace {
+/// Emits the kernel; all sizes but the images' are constants.
+class Emitter {
+public:
+  Emitter(TileBuilder &tb, linalg::LinalgOp op, const Dims &dims,
+          const Epilogue &epilogue, const TargetInfo &info)
+      : tb(tb), b(tb.b), loc(tb.loc), op(op), dims(dims), epilogue(epilogue),
+        info(info), sizes(loopSizes(tb, op)) {}
+
+  void run(Value start);
+
+private:
+  int64_t size(unsigned d) const { return *getConstantIntValue(sizes[d]); }
+  Value flat(Value tensor);
+  Value address(AffineExpr e) {
+    return tb.apply(AffineMap::get(op.getNumLoops(), 0, e), ivs)[0];
+  }
+  Value offset(Value base, int64_t by) {
+    return by ? Value(arith::AddIOp::create(b, loc, base, tb.index(by))) : base;
+  }
+  void emitTile(Value firstPixel, int64_t pixels);
+  SmallVector<Value> sum(unsigned tap, int64_t pixels, ValueRange acc);
+  SmallVector<Value> multiply(int64_t pixels, ValueRange acc);
+
+  TileBuilder &tb;
+  OpBuilder &b;
+  Location loc;
+  linalg::LinalgOp op;
+  const Dims &dims;
+  const Epilogue &epilogue;
+  const TargetInfo &info;
+  SmallVector<OpFoldResult> sizes;
+  SmallVector<SmallVector<unsigned>> runs; // rows joined to one, or empty
+  Tile tile;
+  VectorType vec;
+  Value start, X, W, Y;
+  AffineExpr xAt, wAt;
+  int64_t perPixel = 0, perBlock = 0;
+  SmallVector<Value> ivs;
+};
+} // namespace
+
+/// The memory of `tensor` as a row of elements.
+Value Emitter::flat(Value tensor) {
+  Value memory = tb.memoryOf(tensor);
+  auto type = cast<MemRefType>(memory.getType());
+  if (type.getRank() == 1)
+    return memory;
+  int64_t count =
+      type.hasStaticShape() ? type.getNumElements() : ShapedType::kDynamic;
+  SmallVector<ReassociationIndices> all(1);
+  for (int64_t i = 0; i < type.getRank(); ++i)
+    all[0].push_back(i);
+  return memref::CollapseShapeOp::create(
+      b, loc, MemRefType::get({count}, type.getElementType()), memory, all);
+}
+
+/// One tap: a vector of the filter a block, an element of the input a pixel.
+SmallVector<Value> Emitter::multiply(int64_t pixels, ValueRange acc) {
+  Value w = address(wAt), x = address(xAt);
+  SmallVector<Value> filter;
+  for (int64_t v = 0; v < tile.blocks; ++v)
+    filter.push_back(
+        vector::LoadOp::create(b, loc, vec, W, offset(w, v * perBlock)));
+  SmallVector<Value> next;
+  for (int64_t p = 0; p < pixels; ++p) {
+    Value at = offset(x, p * perPixel), in;
+    if (dims.depthwise)
+      in = vector::LoadOp::create(b, loc, vec, X, at);
+    else
+      in = vector::BroadcastOp::create(b, loc, vec, tb.load(X, at));
+    for (int64_t v = 0; v < tile.blocks; ++v)
+      next.push_back(vector::FMAOp::create(b, loc, in, filter[v],
+                                           acc[p * tile.blocks + v]));
+  }
+  return next;
+}
+
+/// The loops over taps[tap..]; some rounds of the innermost one at once.
+SmallVector<Value> Emitter::sum(unsigned tap, int64_t pixels, ValueRange acc) {
+  if (tap == dims.taps.size())
+    return multiply(pixels, acc);
+  unsigned d = dims.taps[tap];
+  int64_t trip = size(d);
+  bool innermost = tap + 1 == dims.taps.size();
+  int64_t unroll = 1;
+  if (innermost)
+    unroll = trip % 4 == 0 ? 4 : trip <= 3 ? trip : 1;
+  auto loop = scf::ForOp::create(b, loc, tb.index(0), tb.index(trip),
+                                 tb.index(unroll), acc);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(loop.getBody());
+  SmallVector<Value> next(loop.getRegionIterArgs());
+  for (int64_t u = 0; u < unroll; ++u) {
+    ivs[d] = offset(loop.getInductionVar(), u);
+    next = sum(tap + 1, pixels, next);
+  }
+  scf::YieldOp::create(b, loc, next);
+  return SmallVector<Value>(loop.getResults());
+}
+
+void Emitter::emitTile(Value firstPixel, int64_t pixels) {
+  ivs[dims.pixel] = firstPixel;
+  ivs[dims.lane] = tb.index(0);
+  SmallVector<Value> acc(pixels * tile.blocks, start);
+  acc = sum(0, pixels, acc);
+  for (int64_t v = 0; v < tile.blocks; ++v)
+    for (int64_t p = 0; p < pixels; ++p) {
+      SmallVector<Value> point;
+      for (unsigned d : dims.outer)
+        point.push_back(ivs[d]);
+      point.push_back(offset(ivs[dims.block], v));
+      if (runs.empty())
+        point.push_back(ivs[dims.row]);
+      point.push_back(offset(firstPixel, p));
+      point.push_back(tb.index(0));
+      Value value = applyEpilogue(tb, epilogue, acc[p * tile.blocks + v], point,
+                                  vec.getNumElements(), Value(), runs);
+      storeVector(tb, value, Y, point, Value());
+    }
+}
+
+void Emitter::run(Value initial) {
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  auto kinds = op.getIteratorTypesArray();
+  // Rows of an image are one long row when everybody sees them so.
+  auto joins = [&](ArrayRef<AffineMap> seen,
+                   ArrayRef<utils::IteratorType> loops) {
+    return llvm::any_of(mergeDims(seen, loops), [&](ArrayRef<unsigned> run) {
+      return llvm::is_contained(run, dims.row) &&
+             llvm::is_contained(run, dims.pixel);
+    });
+  };
+  linalg::LinalgOp last = epilogue.op ? epilogue.op : op;
+  bool joined = joins(maps, kinds);
+  if (joined && epilogue.op)
+    joined = joins(last.getIndexingMapsArray(), last.getIteratorTypesArray());
+  int64_t rows = size(dims.row), pixels = size(dims.pixel);
+  if (joined) {
+    pixels *= rows;
+    rows = 1;
+  }
+  auto xType = cast<RankedTensorType>(op.getDpsInputs()[0].getType());
+  auto wType = cast<RankedTensorType>(op.getDpsInputs()[1].getType());
+  xAt = addressOf(maps[0], xType);
+  wAt = addressOf(maps[1], wType);
+  perPixel = *growth(xAt, dims.pixel, op.getNumLoops());
+  perBlock = *growth(wAt, dims.block, op.getNumLoops());
+  int64_t shared = sharedBlocks(xAt, dims.block, size(dims.block));
+  tile = chooseTile(pixels, shared, dims.depthwise, info);
+  vec = vectorOf(b.getF32Type(), size(dims.lane));
+  start = vector::BroadcastOp::create(b, loc, vec, initial);
+  X = flat(op.getDpsInputs()[0]);
+  W = flat(op.getDpsInputs()[1]);
+  Y = tb.memoryOf(last->getResult(0));
+  if (joined) {
+    AffineMap out = maps[2];
+    unsigned parallel = out.getNumResults();
+    for (unsigned d = 0; d + 3 < parallel; ++d)
+      runs.push_back({d});
+    runs.push_back({parallel - 3, parallel - 2});
+    runs.push_back({parallel - 1});
+    AffineMap identity = b.getMultiDimIdentityMap(parallel);
+    Y = mergeOperand(tb, Y, identity, runs).first;
+  }
+
+  int64_t perRow = pixels * tile.blocks * vec.getNumElements();
+  for (unsigned d : dims.taps)
+    perRow *= size(d);
+  int64_t tiles = pixels / tile.pixels, rest = pixels % tile.pixels;
+  // A workgroup has whole rows, or a part of a long one.
+  int64_t tilesPerGroup = tiles + (rest != 0), rowsPerGroup = 1;
+  if (perRow > kWorkPerGroup)
+    tilesPerGroup = std::max<int64_t>(
+        1, tilesPerGroup / llvm::divideCeil(perRow, kWorkPerGroup));
+  else
+    rowsPerGroup = std::clamp<int64_t>(
+        kWorkPerGroup / std::max<int64_t>(perRow, 1), 1, rows);
+  SmallVector<OpFoldResult> extents;
+  for (unsigned d : dims.outer)
+    extents.push_back(sizes[d]);
+  extents.push_back(b.getIndexAttr(size(dims.block) / tile.blocks));
+  extents.push_back(b.getIndexAttr(llvm::divideCeil(rows, rowsPerGroup)));
+  extents.push_back(
+      b.getIndexAttr(llvm::divideCeil(tiles + (rest != 0), tilesPerGroup)));
+  SmallVector<Value> at = tb.makeGrid(extents);
+  ivs.assign(op.getNumLoops(), tb.index(0));
+  for (auto [d, v] : llvm::zip(dims.outer, at))
+    ivs[d] = v;
+  ArrayRef<Value> inner = ArrayRef(at).take_back(3);
+  auto times = [&](Value v, int64_t by) -> Value {
+    return by == 1 ? v : Value(arith::MulIOp::create(b, loc, v, tb.index(by)));
+  };
+  auto least = [&](Value v, int64_t most) -> Value {
+    return arith::MinUIOp::create(b, loc, v, tb.index(most));
+  };
+  ivs[dims.block] = times(inner[0], tile.blocks);
+  Value firstRow = times(inner[1], rowsPerGroup);
+  Value lastRow = least(offset(firstRow, rowsPerGroup), rows);
+  auto rowLoop =
+      scf::ForOp::create(b, loc, firstRow, lastRow, tb.index(1), ValueRange());
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(rowLoop.getBody());
+  ivs[dims.row] = joined ? tb.index(0) : rowLoop.getInductionVar();
+  Value first = times(inner[2], tilesPerGroup);
+  Value end = offset(first, tilesPerGroup);
+  if (tiles) {
+    auto tileLoop = scf::ForOp::create(b, loc, first, least(end, tiles),
+                                       tb.index(1), ValueRange());
+    OpBuilder::InsertionGuard inLoop(b);
+    b.setInsertionPointToStart(tileLoop.getBody());
+    emitTile(times(tileLoop.getInductionVar(), tile.pixels), tile.pixels);
+  }
+  if (rest) {
+    Value here = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ugt, end,
+                                       tb.index(tiles));
+    auto branch = scf::IfOp::create(b, loc, here, false);
+    b.setInsertionPointToStart(&branch.getThenRegion().front());
+    emitTile(tb.index(tiles * tile.pixels), rest);
+  }
+}
+
+std::string kernel::planBlocked(FuncOp kernel, const TargetInfo &info) {
+  Operation *anchor = nullptr;
+  Epilogue epilogue;
+  std::string why = findAnchor(kernel, anchor, epilogue);
+  if (!why.empty())
+    return why;
+  auto op = dyn_cast<linalg::LinalgOp>(anchor);
+  if (!op)
+    return "not a linalg operation";
+  Dims dims;
+  why = classify(op, dims);
+  if (!why.empty())
+    return why;
+  auto fill = op.getDpsInits()[0].getDefiningOp<linalg::FillOp>();
+  if (!fill)
+    return "does not start from a constant";
+  auto type = cast<RankedTensorType>(op.getDpsInits()[0].getType());
+  if (type.getShape().back() * 4 > int64_t(info.vectorBytes))
+    return "a block is longer than a vector";
+  if (epilogue.op) {
+    why = canVectorize(epilogue.op, epilogue.op.getNumLoops() - 1);
+    if (!why.empty())
+      return "epilogue: " + why;
+  }
+  TileBuilder tb(kernel);
+  {
+    Emitter emitter(tb, op, dims, epilogue, info);
+    emitter.run(tb.scalar(fill.value()));
+  }
+  tb.finish("blocked");
+  return "";
+}

@@ -1,0 +1,84 @@
+"""Convolutions with channels in blocks, and what stands between them: numbers.
+
+Images of odd sizes, strides, dilations, groups, pads of every side; operations
+that take blocks on, and such that need channels first in between.
+"""
+
+import sys
+
+import numpy as np
+from onnx import helper
+
+import against_ort
+from against_ort import F32, node, scalar, weight
+
+SIZES = {"n": [1, 3]}
+VARIANTS = [["--target=cpu:x86-64-v3"], ["--target=cpu:x86-64-v2"], ["--test-refuse-plans=1"],
+            ["--test-refuse-plans=3"], ["-O0"]]
+SAME = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
+WEIGHTS = [
+    weight("w3", 32, 3, 7, 7), weight("w32", 48, 32, 3, 3), weight("w48", 32, 48, 3, 3), weight("w1", 64, 32, 1, 1),
+    weight("wg", 64, 16, 3, 3), weight("wd", 32, 1, 3, 3), weight("w24", 32, 24, 3, 3), weight("w11", 32, 3, 11, 11),
+    weight("wr", 32, 32, 1, 1), weight("wrow", 32, 32, 1, 3), weight("squeeze", 16, 32, 1, 1),
+    weight("excite", 32, 16, 1, 1), weight("b32", 32), weight("b48", 48), weight("b64", 64), weight("scale", 32),
+    weight("mean", 32), weight("fc", 32 * 12, 10), weight("c1", 1, 32, 1, 1),
+    scalar("var", np.abs(against_ort.rng.standard_normal(32)) + 1), scalar("flat", [-1, 32 * 12], np.int64),
+    scalar("two", [1, 1, 2, 2]),
+]
+IMAGE, X = {"x": (F32, ["n", 3, 30, 25])}, {"x": (F32, ["n", 32, 13, 11])}
+
+
+def convolution(weights, output="y", source="x", **attributes):
+    return node("Conv", f"{source} {weights}", output, **attributes)
+
+
+FIRST = convolution("w32 b48", "a", **SAME)
+MODELS = {
+    "first": ([convolution("w3 b32", kernel_shape=[7, 7], strides=[2, 2], pads=[3, 3, 3, 3])], IMAGE),
+    "stride_4": ([convolution("w11", strides=[4, 4])], IMAGE),
+    "relu": ([FIRST, node("Relu", "a", "y")], X),
+    "two": ([FIRST, node("Relu", "a", "r"), convolution("w48 b32", source="r", **SAME)], X),
+    "pads": ([FIRST, convolution("w48", source="a", pads=[0, 2, 1, 0])], X),
+    "dilated": ([FIRST, convolution("w48", source="a", dilations=[2, 3], pads=[2, 3, 2, 3])], X),
+    "pointwise": ([convolution("wr", "a"), convolution("w1 b64", "c", "a"), node("Relu", "c", "y")], X),
+    "pointwise_stride": ([convolution("wr", "a"), convolution("w1", source="a", strides=[2, 2])], X),
+    "row": ([convolution("wr", "a"), convolution("wrow", source="a", strides=[2, 1], pads=[0, 1, 0, 1])], X),
+    "residual": ([convolution("wr b32", "a"), convolution("wr", "c", "a"), node("Add", "c a", "d"),
+                  node("Relu", "d", "y")], X),
+    "groups": ([convolution("wr", "a"), convolution("w1", "c", "a"), node("Relu", "c", "d"),
+                node("Split", "d half", "e f", axis=1),
+                convolution("wg b64", source="f", group=2, **SAME)], X),
+    "groups_blocked": ([convolution("wr", "a"), convolution("wg b64", source="a", group=2, **SAME)], X),
+    "depthwise": ([convolution("wr", "a"), convolution("wd b32", "c", "a", group=32, **SAME), node("Relu", "c", "y")], X),
+    "depthwise_stride": ([convolution("wr", "a"),
+                          convolution("wd", source="a", group=32, strides=[2, 2], pads=[0, 1, 1, 0])], X),
+    "norm": ([convolution("wr", "a"), node("BatchNormalization", "a scale b32 mean var", "c"), node("Relu", "c", "d"),
+              node("Mul", "d c1", "y")], X),
+    "max_pool": ([convolution("wr", "a"), node("MaxPool", "a", "y", kernel_shape=[3, 3], strides=[2, 2],
+                                               pads=[1, 0, 1, 1])], X),
+    "average_pool": ([convolution("wr", "a"), node("AveragePool", "a", "y", kernel_shape=[3, 2], strides=[2, 1],
+                                                   pads=[1, 1, 1, 0])], X),
+    "mean": ([convolution("wr", "a"), node("GlobalAveragePool", "a", "y")], X),
+    "squeeze_excite": ([convolution("wr", "a"), node("GlobalAveragePool", "a", "m"), convolution("squeeze", "s", "m"),
+                        node("Relu", "s", "r"), convolution("excite b32", "e", "r"), node("Sigmoid", "e", "g"),
+                        node("Mul", "a g", "y")], X),
+    "concat": ([FIRST, convolution("wr", "c"), node("Concat", "a c", "y", axis=1)], X),
+    "concat_plain": ([convolution("wr", "c"), node("Concat", "x c c", "y", axis=1)], X),
+    "concat_rows": ([convolution("wr", "c"), node("Concat", "c c", "y", axis=2)], X),
+    # 24 is no number of blocks for every target: the next one reads channels first.
+    "odd_channels": ([node("Split", "x odd", "a c", axis=1), convolution("w24 b32", source="a", **SAME)], X),
+    "both": ([convolution("wr", "a"), node("Neg", "a", "z"), node("Transpose", "a", "y", perm=[0, 2, 3, 1])], X),
+    "lrn": ([convolution("wr", "a"), node("LRN", "a", "c", size=5), convolution("wr", source="c")], X),
+    "resize": ([convolution("wr", "a"), helper.make_node("Resize", ["a", "", "two"], ["y"], "y", mode="nearest")], X),
+    "linear": ([convolution("wr", "a"), node("MaxPool", "a", "p", kernel_shape=[4, 4], strides=[3, 3]),
+                node("Reshape", "p flat", "f"), node("MatMul", "f fc", "y")], X),
+}
+SPLITS = [scalar("half", [32, 32], np.int64), scalar("odd", [24, 8], np.int64)]
+
+
+def whole(nodes, inputs):
+    outputs = {"y": F32, "z": F32} if any("z" in n.output for n in nodes) else {"y": F32}
+    return nodes, inputs, outputs, WEIGHTS + SPLITS, None
+
+
+sys.exit(against_ort.main({name: whole(*model) for name, model in MODELS.items()}, SIZES, VARIANTS))
