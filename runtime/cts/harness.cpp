@@ -80,6 +80,9 @@ uint64_t Semaphore::query() {
 void Semaphore::signal(uint64_t value) {
   CTS_OK(device.driver->semaphore_signal(handle, value, &error));
 }
+int Semaphore::raise(uint64_t value, ist_error *error) {
+  return device.driver->semaphore_signal(handle, value, error);
+}
 
 Queue::Queue(Device &device)
     : device(device), done(std::make_unique<Semaphore>(device)) {

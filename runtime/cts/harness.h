@@ -138,6 +138,8 @@ public:
   bool reached(uint64_t value);
   uint64_t query();
   void signal(uint64_t value);
+  /// Signals if that can be done.
+  int raise(uint64_t value, ist_error *error);
   ist_driver_point point(uint64_t value) const { return {handle, value}; }
   ist_driver_semaphore *handle = nullptr;
 

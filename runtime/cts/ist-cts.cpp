@@ -151,6 +151,28 @@ ist_sim_count_fn simCount(const Options &o) {
 }
 
 /// 0, or an exit status.
+/// The kernels that lie beside the tool are for one chip of a vendor: another
+/// does without.
+void leaveOutUnfit(Context &c, const std::string &path) {
+  ist_error error = {};
+  ist_driver_device *device = nullptr;
+  ist_driver_module *module = nullptr;
+  if (c.driver->open(c.host, c.index, nullptr, &device, &error))
+    return; // as each test will say
+  ist_module_options options = {sizeof options, c.format.c_str(), nullptr};
+  if (c.driver->module_load(device, c.code.data(), c.code.size(), &options,
+                            &module, &error) == IST_UNAVAILABLE) {
+    std::printf("note: tests that launch are left out; give this device's "
+                "kernels with --kernels: %s: %s\n",
+                path.c_str(), error.message);
+    c.code.clear();
+    c.tileCode.clear();
+  } else if (module) {
+    c.driver->module_unload(module);
+  }
+  c.driver->close(device);
+}
+
 int prepare(const Options &o, Context &c) {
   ist_error error = {};
   for (const std::string &plugin : o.plugins)
@@ -187,6 +209,8 @@ int prepare(const Options &o, Context &c) {
     }
     std::printf("note: no kernels at %s: tests that launch are left out\n",
                 path.c_str());
+  } else if (o.kernels.empty()) {
+    leaveOutUnfit(c, path);
   }
   return 0;
 }

@@ -34,6 +34,18 @@ template <typename Work> void onThreads(int count, Work work) {
       std::rethrow_exception(f);
 }
 
+/// Lets the others go on when a thread that they wait for fails.
+template <typename Work>
+void orSignal(Semaphore &s, uint64_t value, Work work) {
+  try {
+    work();
+  } catch (...) {
+    ist_error error;
+    s.raise(value, &error);
+    throw;
+  }
+}
+
 void beginsAtZero(const Context &c) {
   Device d(c);
   Semaphore s(d);
@@ -205,14 +217,16 @@ void hostBetween(const Context &c) {
       seen = true;
       return;
     }
-    a.launch(d.kernels().spin, 1, {kLong, inout(m.at(), 4)});
-    a.submit({}, {s.point(1)});
-    s.wait(1);
-    CTS_CHECK(!seen);
-    h.signal(1);
-    b.submit({h.point(1), s.point(1)}, {});
-    b.launch(d.kernels().spin, 1, {100, inout(m.at(), 4)});
-    b.submit({}, {s.point(2)});
+    orSignal(s, 2, [&] {
+      a.launch(d.kernels().spin, 1, {kLong, inout(m.at(), 4)});
+      a.submit({}, {s.point(1)});
+      s.wait(1);
+      CTS_CHECK(!seen);
+      h.signal(1);
+      b.submit({h.point(1), s.point(1)}, {});
+      b.launch(d.kernels().spin, 1, {100, inout(m.at(), 4)});
+      b.submit({}, {s.point(2)});
+    });
   });
   CTS_CHECK(seen);
   CTS_CHECK(d.download<uint32_t>(b, m.at(), 1)[0] == spun(3, kLong + 100));
@@ -225,10 +239,12 @@ void waitersOnThreads(const Context &c) {
   Memory m = d.upload<uint32_t>(q, {1});
   onThreads(5, [&](int thread) {
     if (thread == 0)
-      for (uint64_t v = 1; v <= 20; ++v) {
-        q.launch(d.kernels().spin, 1, {10000, inout(m.at(), 4)});
-        q.submit({}, {s.point(v)});
-      }
+      orSignal(s, 20, [&] {
+        for (uint64_t v = 1; v <= 20; ++v) {
+          q.launch(d.kernels().spin, 1, {10000, inout(m.at(), 4)});
+          q.submit({}, {s.point(v)});
+        }
+      });
     else
       for (uint64_t v = 1; v <= 20; ++v) {
         s.wait(v);
