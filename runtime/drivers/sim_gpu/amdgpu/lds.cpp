@@ -6,36 +6,19 @@
 //===----------------------------------------------------------------------===//
 #include "memory.h"
 
+#include "../banks.h"
+
 #include <cstring>
 
 using namespace isthmus::simgpu;
 using namespace isthmus::simgpu::amdgpu;
 
 namespace {
-/// Passes beyond the first: 32 banks of 4 bytes serve 32 lanes at a time, and
-/// lanes that want the same word share it.
-void countConflicts(Wave &w, const uint64_t *address, unsigned bytes,
-                    bool write) {
-  uint64_t passes = 0;
-  for (unsigned begin = 0; begin < w.size; begin += 32) {
-    unsigned words[32] = {}, last[32], most = 0,
-             groups = std::max(bytes / 4, 1u);
-    for (unsigned l = begin; l < begin + 32; ++l) {
-      if (!(w.exec() >> l & 1))
-        continue;
-      uint64_t word = address[l] / 4;
-      unsigned bank = word % 32;
-      if (words[bank] && last[bank] == word)
-        continue;
-      last[bank] = unsigned(word);
-      most = std::max(most, ++words[bank]);
-    }
-    // Wider accesses take a pass for each of their words anyway.
-    if (most > 1)
-      passes += (most - 1) * std::max(groups, 1u);
-  }
+void countShared(Wave &w, const uint64_t *address, unsigned bytes, bool write) {
   Counters &c = *w.group->counters;
-  c.bankConflicts += passes;
+  for (unsigned begin = 0; begin < w.size; begin += 32)
+    c.bankConflicts +=
+        bankConflicts(address + begin, uint32_t(w.exec() >> begin), bytes);
   (write ? c.sharedWritten : c.sharedRead) +=
       uint64_t(__builtin_popcountll(w.exec())) * bytes;
 }
@@ -76,7 +59,7 @@ template <bool Two> void read(Wave &w, const Inst &i) {
     }
     if (!words)
       writeLoaded(w, i, to, f, data, w.poisonOn ? poison : nullptr);
-    countConflicts(w, address[n], f.bytes, false);
+    countShared(w, address[n], f.bytes, false);
   }
   issue(w, kDs, &i.d[0], true);
 }
@@ -110,7 +93,7 @@ template <bool Two> void write(Wave &w, const Inst &i) {
             {uint32_t(address[l]), f.bytes});
       }
     }
-    countConflicts(w, address, f.bytes, true);
+    countShared(w, address, f.bytes, true);
   }
 }
 
@@ -155,7 +138,7 @@ void atomic(Wave &w, const Inst &i) {
           w.poisonRow(i.d[0].index + k)[l] = 0;
       }
   }
-  countConflicts(w, address, i.bytes, true);
+  countShared(w, address, i.bytes, true);
   issue(w, kDs, i.results ? &i.d[0] : nullptr, true);
 }
 

@@ -111,25 +111,33 @@ struct Matrix {
           sum[m][n] += a[m][k] * b[k][n];
     if (w.poisonOn)
       flow(w, i);
-    const Operand &c = i.s[2];
+    // Results may overlap the addends: LLVM lets those of four registers.
+    double result[wave][results];
     for (unsigned l = 0; l < wave; ++l)
-      for (unsigned r = 0; r < results; ++r) {
-        double add;
-        if (c.kind == Operand::vector)
-          add = element(w, c.index, l, slot(i, r), Out, true);
-        else
-          add = Out == Element::i32   ? double(int32_t(c.bits))
-                : Out == Element::f64 ? bitcast<double>(c.bits)
-                : bitsOf(Out) == 16 ? c.number
-                                    : double(bitcast<float>(uint32_t(c.bits)));
-        if (Out != Element::i32 && L != Layout::mfma) {
-          if (c.negHigh)
-            add = std::fabs(add);
-          if (c.neg)
-            add = -add;
-        }
-        write(w, i, l, r, sum[rowOf(l, r)][l % N] + add);
-      }
+      for (unsigned r = 0; r < results; ++r)
+        result[l][r] = sum[rowOf(l, r)][l % N] + addend(w, i, l, r);
+    for (unsigned l = 0; l < wave; ++l)
+      for (unsigned r = 0; r < results; ++r)
+        write(w, i, l, r, result[l][r]);
+  }
+
+  static double addend(const Wave &w, const Inst &i, unsigned l, unsigned r) {
+    const Operand &c = i.s[2];
+    double add;
+    if (c.kind == Operand::vector)
+      add = element(w, c.index, l, slot(i, r), Out, true);
+    else
+      add = Out == Element::i32   ? double(int32_t(c.bits))
+            : Out == Element::f64 ? bitcast<double>(c.bits)
+            : bitsOf(Out) == 16   ? c.number
+                                  : double(bitcast<float>(uint32_t(c.bits)));
+    if (Out != Element::i32 && L != Layout::mfma) {
+      if (c.negHigh)
+        add = std::fabs(add);
+      if (c.neg)
+        add = -add;
+    }
+    return add;
   }
 
   static void write(Wave &w, const Inst &i, unsigned l, unsigned r, double v) {

@@ -1,5 +1,7 @@
 //===- memory.cpp - addresses, loads and stores ---------------------------===//
 #include "memory.h"
+
+#include "../banks.h"
 #include "sanitize.h"
 
 #include <algorithm>
@@ -233,42 +235,12 @@ bool ptx::addressesOf(Warp &w, const Inst &i, uint32_t mask, unsigned source,
   return true;
 }
 
-/// 32 banks of 4 bytes. Accesses of 8 and 16 bytes are made for half and a
-/// quarter of the lanes at a time; lanes that read the same word share it.
 void ptx::countShared(Warp &w, uint32_t mask, const uint64_t *offset,
                       uint32_t bytes, bool write) {
   Counters &c = *w.group->counters;
   (write ? c.sharedWritten : c.sharedRead) +=
       uint64_t(__builtin_popcount(mask)) * bytes;
-  uint32_t words = bytes < 4 ? 1 : bytes / 4, together = kLanes / words;
-  for (uint32_t first = 0; first < kLanes; first += together) {
-    // Within 32 words one after the other no two share a bank.
-    uint64_t low = offset[first] / 4, high = low;
-    for (uint32_t l = first; l < first + together; ++l) {
-      low = std::min(low, offset[l] / 4);
-      high = std::max(high, offset[l] / 4);
-    }
-    if (high + words - low <= kLanes)
-      continue;
-    uint64_t seen[kLanes][4]; // words of a bank
-    uint32_t count[kLanes] = {}, most = 0;
-    for (uint32_t l = first; l < first + together; ++l) {
-      if (!(mask >> l & 1))
-        continue;
-      for (uint32_t n = 0; n < words; ++n) {
-        uint64_t word = offset[l] / 4 + n;
-        uint32_t bank = word % kLanes, k = 0;
-        while (k < count[bank] && k < 4 && seen[bank][k] != word)
-          ++k;
-        if (k == count[bank] || k == 4) {
-          if (k < 4)
-            seen[bank][k] = word;
-          most = std::max(most, ++count[bank]);
-        }
-      }
-    }
-    c.bankConflicts += most > 1 ? most - 1 : 0;
-  }
+  c.bankConflicts += bankConflicts(offset, mask, bytes);
 }
 
 // --- loads and stores ---

@@ -154,6 +154,12 @@ TEST(AMDMatrix, MFMA) {
          32, 8, 32, true, in(16, 8), out16});
   check({c, "v_mfma_i32_32x32x16_i8 v[32:47], v[16:17], v[24:25], v[32:47]", 32,
          16, 8, 32, true, in(32, 8), out32});
+  // The result may begin within the addends.
+  check({c,
+         "v_mfma_f32_16x16x16_f16 v[34:37], v[16:17], v[24:25], v[32:35]\n"
+         "s_nop 15\nv_mov_b32 v32, v34\nv_mov_b32 v33, v35\n"
+         "v_mov_b32 v34, v36\nv_mov_b32 v35, v37",
+         16, 16, 16, 32, false, in(16, 4), out16});
   // Accumulators in their own registers.
   check({c,
          "v_accvgpr_write_b32 a0, v32\nv_accvgpr_write_b32 a1, "

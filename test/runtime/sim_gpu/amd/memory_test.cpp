@@ -300,3 +300,24 @@ TEST(AMDMemory, Counters) {
   // The write has none; all lanes of each half want the same bank to read.
   EXPECT_EQ(c.bankConflicts, 2 * 31u);
 }
+
+// 16 bytes a lane: eight lanes at a time fill the banks.
+TEST(AMDMemory, ConflictsOfWideAccesses) {
+  auto conflicts = [](const char *stride) {
+    std::string body = "v_mul_u32_u24 v1, v0, " + std::string(stride) +
+                       "\nds_read_b128 v[4:7], v1\ns_waitcnt lgkmcnt(0)\n";
+    Loaded l = load("gfx942", assemble("gfx942", {{"k", body}}));
+    EXPECT_TRUE(l.module) << l.error;
+    uint64_t args[4] = {};
+    Launch launch = {1,           64,      0, reinterpret_cast<uint8_t *>(args),
+                     sizeof args, nullptr, 0, false};
+    Counters c;
+    Fault fault;
+    EXPECT_TRUE(l.module->find("k")->run(launch, 0, c, fault)) << fault.what;
+    return c.bankConflicts;
+  };
+  EXPECT_EQ(conflicts("16"), 0u);
+  EXPECT_EQ(conflicts("48"), 0u); // rows padded to an odd multiple of 16 bytes
+  EXPECT_EQ(conflicts("32"), 8u); // two lanes to a bank, eight times
+  EXPECT_EQ(conflicts("0"), 0u);
+}
