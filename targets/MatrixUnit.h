@@ -17,9 +17,34 @@ enum class UnitType { f16, bf16, tf32, f32, s8, u8, s32 };
 
 /// Which elements of an operand each lane of a subgroup holds, as in
 /// #kernel.layout: bit i of a register's (a lane's) number moves the element by
-/// registers[i] (lanes[i]) in the row-major order of the operand's own shape.
+/// registers[i] (lanes[i]) in the row-major order of the operand's own shape;
+/// by 0, where the lanes hold the same.
 struct Fragment {
   llvm::ArrayRef<int64_t> registers, lanes;
+};
+
+/// What an intrinsic takes of a and of b: bits as they lie, in words.
+enum class UnitWord {
+  element, // the operand's own type
+  half2,   // pairs of f16
+  i16,
+  i32,
+  i64,
+};
+
+/// How a unit is called, as an LLVM intrinsic of a, b and c.
+struct UnitCall {
+  const char *intrinsic;
+  UnitWord word;
+  /// Words of a and b and elements of c are operands one by one, and d is a
+  /// struct; else each is one vector, or a scalar where it has one word.
+  bool apart = false;
+  /// An i1 before a and before b says whether it is signed.
+  bool signs = false;
+  /// Integers of so many bits follow c, all 0: modes that we leave alone.
+  llvm::ArrayRef<unsigned> zeros = {};
+  /// Rounds an f32 to a word; null where bits are taken as they are.
+  const char *convert = nullptr;
 };
 
 /// d[m, n] = sum over k of a[m, k] * b[k, n] + c[m, n] by the lanes of one
@@ -29,13 +54,7 @@ struct MatrixUnit {
   int64_t m, n, k;
   UnitType a, b, sum;
   Fragment fragmentA, fragmentB, fragmentC;
-  /// The LLVM intrinsic: the words of a, of b and of c one by one.
-  const char *intrinsic;
-  /// A word of a and b is a pair of f16; else an i32 of their bits.
-  bool pairs;
-  /// Rounds an f32 to an operand's word; null where a's and b's bits are taken
-  /// as they are.
-  const char *convert = nullptr;
+  UnitCall call;
 };
 
 /// The row of that name, or null.

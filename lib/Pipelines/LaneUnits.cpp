@@ -48,65 +48,107 @@ static Value pointerTo(OpBuilder &b, Location loc, Value memref,
                              ArrayRef<LLVM::GEPArg>{offset});
 }
 
-/// The words that a vector is made of, as an intrinsic takes them.
-static SmallVector<Value> wordsOf(OpBuilder &b, Location loc, Value v,
-                                  const MatrixUnit &unit) {
+static Value constantOf(OpBuilder &b, Location loc, unsigned bits, int64_t v) {
+  Type type = b.getIntegerType(bits);
+  return LLVM::ConstantOp::create(b, loc, type, b.getIntegerAttr(type, v));
+}
+
+/// The elements of a vector.
+static SmallVector<Value> elementsOf(OpBuilder &b, Location loc, Value v) {
+  SmallVector<Value> elements;
+  for (int64_t i = 0; i < cast<VectorType>(v.getType()).getNumElements(); ++i)
+    elements.push_back(
+        LLVM::ExtractElementOp::create(b, loc, v, constantOf(b, loc, 32, i)));
+  return elements;
+}
+
+/// A vector of what a fragment is made of, as the call takes it.
+static Value wordsOf(OpBuilder &b, Location loc, Value v,
+                     const UnitCall &call) {
   auto type = cast<VectorType>(v.getType());
-  auto constant = [&](int64_t i) -> Value {
-    return LLVM::ConstantOp::create(b, loc, b.getI32Type(),
-                                    b.getI32IntegerAttr(i));
-  };
-  SmallVector<Value> words;
-  if (unit.convert) {
-    for (int64_t i = 0; i < type.getNumElements(); ++i)
-      words.push_back(LLVM::CallIntrinsicOp::create(
-                          b, loc, b.getI32Type(), b.getStringAttr(unit.convert),
-                          LLVM::ExtractElementOp::create(b, loc, v, constant(i))
-                              .getResult())
-                          .getResult(0));
+  if (call.convert) {
+    Type word = b.getI32Type();
+    Value words =
+        LLVM::PoisonOp::create(b, loc, VectorType::get(type.getShape(), word));
+    for (auto [i, element] : llvm::enumerate(elementsOf(b, loc, v)))
+      words = LLVM::InsertElementOp::create(
+          b, loc, words,
+          LLVM::CallIntrinsicOp::create(b, loc, word,
+                                        b.getStringAttr(call.convert), element)
+              .getResult(0),
+          constantOf(b, loc, 32, i));
     return words;
   }
-  int64_t count =
-      type.getNumElements() * type.getElementTypeBitWidth() / kWordBits;
-  Value all = LLVM::BitcastOp::create(
-      b, loc, VectorType::get({count}, b.getI32Type()), v);
-  for (int64_t i = 0; i < count; ++i) {
-    Value word = LLVM::ExtractElementOp::create(b, loc, all, constant(i));
-    if (unit.pairs)
-      word = LLVM::BitcastOp::create(
-          b, loc, VectorType::get({2}, type.getElementType()), word);
-    words.push_back(word);
+  unsigned bits = 0;
+  switch (call.word) {
+  case UnitWord::element:
+    return v;
+  case UnitWord::i16:
+    bits = 16;
+    break;
+  case UnitWord::half2: // of pairs' bits, until they are operands
+  case UnitWord::i32:
+    bits = 32;
+    break;
+  case UnitWord::i64:
+    bits = 64;
+    break;
   }
-  return words;
+  int64_t count = type.getNumElements() * type.getElementTypeBitWidth() / bits;
+  return LLVM::BitcastOp::create(
+      b, loc, VectorType::get({count}, b.getIntegerType(bits)), v);
+}
+
+/// Adds a fragment to a call's operands.
+static void pass(OpBuilder &b, Location loc, Value words, const UnitCall &call,
+                 SmallVectorImpl<Value> &operands) {
+  if (call.apart || cast<VectorType>(words.getType()).getNumElements() == 1)
+    llvm::append_range(operands, elementsOf(b, loc, words));
+  else
+    operands.push_back(words);
 }
 
 static LogicalResult lowerMma(kernel::LaneMmaOp op, const TargetInfo &info) {
   const MatrixUnit *unit = findUnit(info.units, op.getUnit());
   if (!unit)
     return op.emitError(info.name) << " has no matrix unit " << op.getUnit();
+  const UnitCall &call = unit->call;
   OpBuilder b(op);
   Location loc = op.getLoc();
-  SmallVector<Value> operands = wordsOf(b, loc, op.getA(), *unit);
-  llvm::append_range(operands, wordsOf(b, loc, op.getB(), *unit));
+  SmallVector<Value> operands;
+  for (auto [fragment, type] :
+       {std::pair(op.getA(), unit->a), std::pair(op.getB(), unit->b)}) {
+    if (call.signs)
+      operands.push_back(constantOf(b, loc, 1, type != UnitType::u8));
+    SmallVector<Value> words;
+    pass(b, loc, wordsOf(b, loc, fragment, call), call, words);
+    if (call.word == UnitWord::half2)
+      for (Value &word : words)
+        word = LLVM::BitcastOp::create(
+            b, loc, VectorType::get({2}, b.getF16Type()), word);
+    llvm::append_range(operands, words);
+  }
+  pass(b, loc, op.getC(), call, operands);
+  for (unsigned bits : call.zeros)
+    operands.push_back(constantOf(b, loc, bits, 0));
   auto sums = cast<VectorType>(op.getC().getType());
-  auto constant = [&](int64_t i) -> Value {
-    return LLVM::ConstantOp::create(b, loc, b.getI32Type(),
-                                    b.getI32IntegerAttr(i));
-  };
   int64_t count = sums.getNumElements();
-  for (int64_t i = 0; i < count; ++i)
-    operands.push_back(
-        LLVM::ExtractElementOp::create(b, loc, op.getC(), constant(i)));
-  Type result = LLVM::LLVMStructType::getLiteral(
-      b.getContext(), SmallVector<Type>(count, sums.getElementType()));
+  Type result = sums;
+  if (call.apart)
+    result = LLVM::LLVMStructType::getLiteral(
+        b.getContext(), SmallVector<Type>(count, sums.getElementType()));
   Value made = LLVM::CallIntrinsicOp::create(
-                   b, loc, result, b.getStringAttr(unit->intrinsic), operands)
+                   b, loc, result, b.getStringAttr(call.intrinsic), operands)
                    .getResult(0);
-  Value d = LLVM::PoisonOp::create(b, loc, sums);
-  for (int64_t i = 0; i < count; ++i)
-    d = LLVM::InsertElementOp::create(
-        b, loc, d, LLVM::ExtractValueOp::create(b, loc, made, i), constant(i));
-  op.getResult().replaceAllUsesWith(d);
+  if (call.apart) {
+    Value d = LLVM::PoisonOp::create(b, loc, sums);
+    for (int64_t i = 0; i < count; ++i)
+      d = LLVM::InsertElementOp::create(
+          b, loc, d, LLVM::ExtractValueOp::create(b, loc, made, i),
+          constantOf(b, loc, 32, i));
+    made = d;
+  }
+  op.getResult().replaceAllUsesWith(made);
   op.erase();
   return success();
 }
@@ -138,7 +180,7 @@ static LogicalResult lowerLoadMatrices(kernel::LoadMatricesOp op,
         b, loc, words,
         count == 1 ? made
                    : LLVM::ExtractValueOp::create(b, loc, made, i).getResult(),
-        LLVM::ConstantOp::create(b, loc, i32, b.getI32IntegerAttr(i)));
+        constantOf(b, loc, 32, i));
   op.getResult().replaceAllUsesWith(
       LLVM::BitcastOp::create(b, loc, type, words).getResult());
   op.erase();
@@ -182,12 +224,9 @@ static void lowerCopy(kernel::AsyncRunOp op, const TargetInfo &info,
     return copyAtOnce(op, bytes);
   OpBuilder b(op);
   Location loc = op.getLoc();
-  auto constant = [&](int64_t v) -> Value {
-    return LLVM::ConstantOp::create(b, loc, b.getI32Type(),
-                                    b.getI32IntegerAttr(v));
-  };
-  Value size = LLVM::SelectOp::create(b, loc, op.getValid(), constant(bytes),
-                                      constant(0));
+  Value size = LLVM::SelectOp::create(b, loc, op.getValid(),
+                                      constantOf(b, loc, 32, bytes),
+                                      constantOf(b, loc, 32, 0));
   const char *name = bytes == 4   ? facts.async.copy4
                      : bytes == 8 ? facts.async.copy8
                                   : facts.async.copy16;
@@ -225,9 +264,7 @@ LogicalResult isthmus::lowerLaneUnits(Operation *f, const TargetInfo &info,
       if (info.asyncCopyBytes)
         LLVM::CallIntrinsicOp::create(
             b, loc, b.getStringAttr(facts.async.wait),
-            LLVM::ConstantOp::create(b, loc, b.getI32Type(),
-                                     b.getI32IntegerAttr(wait.getPending()))
-                .getResult());
+            constantOf(b, loc, 32, wait.getPending()));
       op->erase();
     } else {
       return op->emitError("has no lowering from form(lanes) yet");

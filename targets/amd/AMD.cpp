@@ -14,19 +14,21 @@ namespace {
 struct Row {
   const char *arch;
   unsigned wave, ldsBytes;
+  llvm::ArrayRef<MatrixUnit> (*units)();
   const char *family = nullptr; // the generic target that the chip runs too
 };
 } // namespace
 
-static const Row rows[] = {{"gfx90a", 64, 64 << 10},
-                           {"gfx942", 64, 64 << 10, "gfx9-4-generic"},
-                           {"gfx950", 64, 160 << 10, "gfx9-4-generic"},
-                           {"gfx1100", 32, 64 << 10, "gfx11-generic"},
-                           {"gfx1201", 32, 64 << 10, "gfx12-generic"},
-                           // One code for a family.
-                           {"gfx9-4-generic", 64, 64 << 10},
-                           {"gfx11-generic", 32, 64 << 10},
-                           {"gfx12-generic", 32, 64 << 10}};
+static const Row rows[] = {
+    {"gfx90a", 64, 64 << 10, amd::gfx90aUnits},
+    {"gfx942", 64, 64 << 10, amd::gfx94Units, "gfx9-4-generic"},
+    {"gfx950", 64, 160 << 10, amd::gfx950Units, "gfx9-4-generic"},
+    {"gfx1100", 32, 64 << 10, amd::gfx11Units, "gfx11-generic"},
+    {"gfx1201", 32, 64 << 10, amd::gfx12Units, "gfx12-generic"},
+    // One code for a family.
+    {"gfx9-4-generic", 64, 64 << 10, amd::gfx94Units},
+    {"gfx11-generic", 32, 64 << 10, amd::gfx11Units},
+    {"gfx12-generic", 32, 64 << 10, amd::gfx12Units}};
 
 static const std::pair<const char *, const char *> products[] = {
     {"mi210", "gfx90a"},    {"mi250x", "gfx90a"}, {"mi300x", "gfx942"},
@@ -86,6 +88,7 @@ static std::optional<TargetInfo> parse(llvm::StringRef arch,
     info.busyGroups = 128;
     info.maxGroup = 1024;
     info.workgroupBytes = row.ldsBytes;
+    info.units = row.units();
     // With its family, code for one chip asks for more than the family's, and
     // is taken where both fit.
     std::string features = row.family ? row.family + std::string(",") : "";

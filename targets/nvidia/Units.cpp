@@ -43,21 +43,28 @@ constexpr Fragment sums = {cRegisters, cLanes}, a16 = {aRegisters16, aLanes16},
                    b32 = {bRegisters32, bLanes32};
 } // namespace
 
+/// Operands one by one.
+static constexpr UnitCall call(const char *name, UnitWord word = UnitWord::i32,
+                               const char *convert = nullptr) {
+  return {name, word, /*apart=*/true, /*signs=*/false, /*zeros=*/{}, convert};
+}
+
 static const MatrixUnit units[] = {
     {"m16n8k16.f32.f16", 16, 8, 16, f16, f16, f32, a16, b16, sums,
-     "llvm.nvvm.mma.m16n8k16.row.col.f32.f32", true},
+     call("llvm.nvvm.mma.m16n8k16.row.col.f32.f32", UnitWord::half2)},
     {"m16n8k16.f32.bf16", 16, 8, 16, bf16, bf16, f32, a16, b16, sums,
-     "llvm.nvvm.mma.m16n8k16.row.col.bf16", false},
+     call("llvm.nvvm.mma.m16n8k16.row.col.bf16")},
     {"m16n8k32.s32.s8", 16, 8, 32, s8, s8, s32, a8, b8, sums,
-     "llvm.nvvm.mma.m16n8k32.row.col.s8", false},
+     call("llvm.nvvm.mma.m16n8k32.row.col.s8")},
     {"m16n8k32.s32.u8", 16, 8, 32, u8, u8, s32, a8, b8, sums,
-     "llvm.nvvm.mma.m16n8k32.row.col.u8", false},
+     call("llvm.nvvm.mma.m16n8k32.row.col.u8")},
     {"m16n8k32.s32.u8.s8", 16, 8, 32, u8, s8, s32, a8, b8, sums,
-     "llvm.nvvm.mma.m16n8k32.row.col.u8.s8", false},
+     call("llvm.nvvm.mma.m16n8k32.row.col.u8.s8")},
     {"m16n8k32.s32.s8.u8", 16, 8, 32, s8, u8, s32, a8, b8, sums,
-     "llvm.nvvm.mma.m16n8k32.row.col.s8.u8", false},
+     call("llvm.nvvm.mma.m16n8k32.row.col.s8.u8")},
     {"m16n8k8.f32.tf32", 16, 8, 8, tf32, tf32, f32, a32, b32, sums,
-     "llvm.nvvm.mma.m16n8k8.row.col.tf32", false, "llvm.nvvm.f2tf32.rna"},
+     call("llvm.nvvm.mma.m16n8k8.row.col.tf32", UnitWord::i32,
+          "llvm.nvvm.f2tf32.rna")},
 };
 
 llvm::ArrayRef<MatrixUnit> nvidia::matrixUnits() { return units; }

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Kernel/Transforms/AttentionGroup.h"
+#include "dialects/Kernel/Transforms/Lanes.h"
 #include "dialects/Kernel/Transforms/Product.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -258,8 +259,6 @@ std::string kernel::chooseAttentionTile(const AttentionGroup &group,
   // One query a head is a reduction over the keys, not a product.
   if (queries && *queries < 8)
     return "too few queries for tiles";
-  tile.depth = llvm::alignTo(*depth, 16);
-  tile.width = llvm::alignTo(*width, 16);
   auto elementOf = [](linalg::GenericOp op, unsigned operand) {
     return getElementTypeOrSelf(op.getDpsInputs()[operand].getType());
   };
@@ -272,15 +271,18 @@ std::string kernel::chooseAttentionTile(const AttentionGroup &group,
                   ? unitFor(info, narrow, false, narrow, false, f32)
                   : nullptr;
   tile.type = tile.unit ? narrow : f32;
+  int64_t least = tile.unit ? std::max<int64_t>(tile.unit->k, 16) : 16;
+  tile.depth = llvm::alignTo(*depth, least);
+  tile.width = llvm::alignTo(*width, 16);
   int64_t bytes = tile.type.getIntOrFloatBitWidth() / 8;
   constexpr std::pair<int64_t, int64_t> sides[] = {
       {64, 64}, {64, 32}, {32, 32}, {32, 16}, {16, 16}};
   for (auto [most, mostKeys] : sides) {
     tile.queries = most;
-    tile.keys = mostKeys;
+    tile.keys = std::max(mostKeys, least);
     while (tile.queries > 16 && queries && *queries <= tile.queries / 2)
       tile.queries /= 2;
-    while (tile.keys > 16 && keys && *keys <= tile.keys / 2)
+    while (tile.keys > least && keys && *keys <= tile.keys / 2)
       tile.keys /= 2;
     int64_t multiplied =
         tile.queries * tile.pitch(tile.depth) +
@@ -294,6 +296,16 @@ std::string kernel::chooseAttentionTile(const AttentionGroup &group,
     int64_t lanes = tile.queries * tile.keys / (tile.unit ? 8 : 16);
     tile.lanes = std::clamp<int64_t>(lanes, std::max(32u, info.subgroup),
                                      std::min(256u, info.maxGroup));
+    // Every subgroup has some of the scores and some of the results.
+    auto canDealTo = [&](int64_t lanes) {
+      return canDeal(tile.queries, tile.keys, *tile.unit,
+                     lanes / info.subgroup) &&
+             canDeal(tile.queries, tile.width, *tile.unit,
+                     lanes / info.subgroup);
+    };
+    while (tile.unit && tile.lanes > int64_t(info.subgroup) &&
+           !canDealTo(tile.lanes))
+      tile.lanes /= 2;
     return "";
   }
   return "the heads are too large for workgroup memory";

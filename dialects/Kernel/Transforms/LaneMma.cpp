@@ -114,9 +114,8 @@ static Place placeOf(const Bits &bits, int64_t r) {
 }
 
 /// The subgroups as square as they go, so that each loads little of A and B.
-static std::optional<Parts> partsOf(VectorType type, const MatrixUnit &unit,
-                                    int64_t subgroups) {
-  int64_t m = type.getDimSize(0), n = type.getDimSize(1);
+static std::optional<Parts> partsOf(int64_t m, int64_t n,
+                                    const MatrixUnit &unit, int64_t subgroups) {
   std::optional<Parts> best;
   for (int64_t s = 1; s <= subgroups; s *= 2) {
     int64_t t = subgroups / s;
@@ -127,6 +126,11 @@ static std::optional<Parts> partsOf(VectorType type, const MatrixUnit &unit,
       best = parts;
   }
   return best;
+}
+
+bool kernel::canDeal(int64_t m, int64_t n, const MatrixUnit &unit,
+                     int64_t subgroups) {
+  return partsOf(m, n, unit, subgroups).has_value();
 }
 
 /// The sum of to[i] over the set bits i of `v`, which has no others.
@@ -190,7 +194,8 @@ bool LaneBuilder::unitLayout(VectorType type, const MatrixUnit &unit,
                              LaneLayout &layout) {
   std::optional<Parts> parts;
   if (subgroup && type.getRank() == 2 && group % subgroup == 0)
-    parts = partsOf(type, unit, group / subgroup);
+    parts =
+        partsOf(type.getDimSize(0), type.getDimSize(1), unit, group / subgroup);
   if (!parts)
     return false;
   Location loc = kernel.getLoc();
@@ -357,7 +362,8 @@ LogicalResult LaneBuilder::emitUnitMma(MmaOp op) {
   if (!layoutOf(op.getAcc()))
     return op.emitError("has a tile that cannot be dealt to ")
            << group << " lanes for " << unit.name;
-  Parts parts = *partsOf(sums, unit, group / subgroup);
+  Parts parts =
+      *partsOf(sums.getDimSize(0), sums.getDimSize(1), unit, group / subgroup);
   auto loaderOf = [&](Value v, Value row,
                       Value column) -> std::optional<OperandLoader> {
     auto view = v.getDefiningOp<memref::TransposeOp>();

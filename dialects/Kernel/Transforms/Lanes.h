@@ -26,6 +26,9 @@ struct LaneLayout {
   llvm::SmallVector<llvm::SmallVector<int64_t>> offsets;
 };
 
+/// Whether so many subgroups can share m x n sums, each in whole units.
+bool canDeal(int64_t m, int64_t n, const MatrixUnit &unit, int64_t subgroups);
+
 /// A ring's slots in workgroup memory: per tile one allocation of `depth`.
 struct LaneRing {
   llvm::SmallVector<mlir::Value> memory;

@@ -2,7 +2,12 @@
 // RUN: istc %s --emit=tiled --target=nvidia:sm_80 --remarks 2>%t.remarks | FileCheck %s
 // RUN: FileCheck %s --check-prefix=REMARKS --input-file=%t.remarks
 // RUN: istc %s --emit=tiled --target=nvidia:sm_80 --tf32 --remarks 2>&1 | FileCheck %s --check-prefix=TF32
-// RUN: istc %s --emit=tiled --target=amd:gfx942 --remarks 2>&1 | FileCheck %s --check-prefix=OTHER
+// RUN: istc %s --emit=tiled --target=intel:spirv64 --remarks 2>&1 | FileCheck %s --check-prefix=OTHER
+// RUN: istc %s --emit=tiled --target=amd:gfx90a --remarks 2>&1 | FileCheck %s --check-prefix=MFMA
+// RUN: istc %s --emit=tiled --target=amd:gfx942 --remarks 2>&1 | FileCheck %s --check-prefix=MFMA
+// RUN: istc %s --emit=tiled --target=amd:gfx950 --remarks 2>&1 | FileCheck %s --check-prefix=MFMA950
+// RUN: istc %s --emit=tiled --target=amd:gfx1100 --remarks 2>&1 | FileCheck %s --check-prefix=WMMA
+// RUN: istc %s --emit=tiled --target=amd:gfx1201 --remarks 2>&1 | FileCheck %s --check-prefix=WMMA
 
 /// A product of f16 takes the unit of its types: A is copied 16 bytes at once
 /// where its address allows (the caller's may be anywhere), B, whose rows are
@@ -22,6 +27,13 @@
 // TF32-DAG: matrix: taken: matrix 64x64x16 m16n8k8.f32.tf32 ring 4
 // OTHER: matrix: no matrix unit of the target's is known
 // OTHER: tiles: taken
+
+/// f32 stays f32: MFMA has a unit for it, WMMA has none.
+// MFMA-DAG: matrix: taken: matrix 64x64x32 m16n16k16.f32.f16 ring
+// MFMA-DAG: matrix: taken: matrix 64x64x16 m16n16k4.f32.f32 ring
+// MFMA950-DAG: matrix: taken: matrix 64x64x32 m16n16k32.f32.f16 ring
+// WMMA-DAG: matrix: taken: matrix 64x64x32 m16n16k16.f32.f16 ring
+// WMMA-DAG: matrix: no matrix unit for f32 * f32 + f32
 #a = affine_map<(d0, d1, d2) -> (d0, d2)>
 #b = affine_map<(d0, d1, d2) -> (d2, d1)>
 #c = affine_map<(d0, d1, d2) -> (d0, d1)>
