@@ -160,7 +160,18 @@ ist_tensor tensor(const T *data, std::initializer_list<int64_t> dims,
                 memory);
 }
 
-class Device;
+/// A vendor's own object, and its kind: "cuda.context", "cuda.stream". It stays
+/// whose it was.
+struct Native {
+  std::string kind;
+  void *handle = nullptr;
+};
+
+/// What all launches of a kernel cost: see ist_device_counters.
+struct KernelCounters {
+  std::string kernel;
+  std::vector<std::pair<std::string, uint64_t>> counters;
+};
 
 /// Memory of ist_device_alloc. Ended before its device.
 class Buffer {
@@ -208,6 +219,25 @@ public:
     return Device(d);
   }
   std::string name() const { return ist_device_name(get()); }
+  /// What describes it, as in a variant: {"cpu.arch", "x86_64"}.
+  std::vector<std::pair<std::string, std::string>> facts() const {
+    std::vector<std::pair<std::string, std::string>> all;
+    const char *key, *value;
+    for (size_t i = 0; i < ist_device_fact_count(get()); ++i)
+      if (!ist_device_fact(get(), i, &key, &value, nullptr))
+        all.emplace_back(key, value);
+    return all;
+  }
+  /// The vendor's own context behind it.
+  Result<Native> native() const {
+    const char *kind = nullptr;
+    Native n;
+    ist_error error;
+    if (ist_device_native(get(), &kind, &n.handle, &error))
+      return Status(error);
+    n.kind = kind;
+    return n;
+  }
   Result<ist_device_memory_info> memory() const {
     ist_device_memory_info info;
     ist_error error;
@@ -227,6 +257,35 @@ public:
               ist_memory fromMemory, uint64_t bytes) const {
     ist_error error;
     if (ist_device_copy(get(), to, toMemory, from, fromMemory, bytes, &error))
+      return Status(error);
+    return {};
+  }
+  /// To `to` here, from `from` on `other`.
+  Status copyFrom(void *to, const Device &other, const void *from,
+                  uint64_t bytes) const {
+    ist_error error;
+    if (ist_device_copy_from(get(), to, other.get(), from, bytes, &error))
+      return Status(error);
+    return {};
+  }
+  /// Since it was opened, or they were reset.
+  Result<std::vector<KernelCounters>> counters() const {
+    std::vector<KernelCounters> all;
+    ist_error error;
+    auto visit = [](void *user, const char *kernel, const char *counter,
+                    uint64_t value) {
+      auto &all = *static_cast<std::vector<KernelCounters> *>(user);
+      if (all.empty() || all.back().kernel != kernel)
+        all.push_back({kernel, {}});
+      all.back().counters.emplace_back(counter, value);
+    };
+    if (ist_device_counters(get(), visit, &all, &error))
+      return Status(error);
+    return all;
+  }
+  Status resetCounters() const {
+    ist_error error;
+    if (ist_device_reset_counters(get(), &error))
       return Status(error);
     return {};
   }
@@ -270,6 +329,38 @@ public:
     for (size_t i = 0; i < ist_program_remark_count(get()); ++i)
       all.push_back(ist_program_remark(get(), i));
     return all;
+  }
+
+  struct Variant {
+    ist_variant_info info;
+    std::vector<std::pair<std::string, std::string>> facts;
+  };
+  std::vector<Variant> variants() const {
+    std::vector<Variant> all(info().variant_count);
+    const char *key, *value;
+    for (uint32_t v = 0; v < all.size(); ++v) {
+      ist_program_variant(get(), v, &all[v].info, nullptr);
+      for (uint32_t i = 0; i < all[v].info.fact_count; ++i)
+        if (!ist_program_variant_fact(get(), v, i, &key, &value, nullptr))
+          all[v].facts.emplace_back(key, value);
+    }
+    return all;
+  }
+  /// The variant that such a device is given. `passedOver`, when not null, gets
+  /// each that does not fit, and why.
+  Result<uint32_t> choose(const ist_device_description &description,
+                          std::vector<std::pair<uint32_t, std::string>>
+                              *passedOver = nullptr) const {
+    uint32_t variant = 0;
+    ist_error error;
+    auto visit = [](void *user, uint32_t variant, const char *why) {
+      static_cast<std::vector<std::pair<uint32_t, std::string>> *>(user)
+          ->emplace_back(variant, why);
+    };
+    if (ist_program_choose(get(), &description, &variant,
+                           passedOver ? +visit : nullptr, passedOver, &error))
+      return Status(error);
+    return variant;
   }
 
   struct Function {
@@ -412,6 +503,30 @@ public:
   void cancel() const { ist_session_cancel(get()); }
   void setTimeout(uint64_t nanoseconds) const {
     ist_session_set_timeout(get(), nanoseconds);
+  }
+  /// The vendor's own queue behind it.
+  Result<Native> native() const {
+    const char *kind = nullptr;
+    Native n;
+    ist_error error;
+    if (ist_session_native(get(), &kind, &n.handle, &error))
+      return Status(error);
+    n.kind = kind;
+    return n;
+  }
+  /// Waits for every launch from now on, and so slows calls.
+  Status setProfiling(bool enabled) const {
+    ist_error error;
+    if (ist_session_set_profiling(get(), enabled, &error))
+      return Status(error);
+    return {};
+  }
+  Result<ist_launch_profile> profile(uint32_t function, uint32_t launch) const {
+    ist_launch_profile p = {};
+    ist_error error;
+    if (ist_session_profile(get(), function, launch, &p, &error))
+      return Status(error);
+    return p;
   }
   ist_session_counters counters() const {
     ist_session_counters c = {};

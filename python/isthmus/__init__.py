@@ -13,9 +13,9 @@ each thread gets a session of its own.
 from ._capi import Error, Status, library_path, version
 from ._compile import CompileError, compile
 from ._device import Device, devices, drivers, load_plugin, open_device
-from ._program import Bound, Function, Outputs, Program, Session, load
+from ._program import Bound, Function, Outputs, Program, Session, Variant, inspect, load
 from ._tensor import State, Tensor
 
 __version__ = version()
 __all__ = ["Bound", "CompileError", "Device", "Error", "Function", "Outputs", "Program", "Session", "State", "Status", "Tensor",
-           "compile", "devices", "drivers", "library_path", "load", "load_plugin", "open_device", "version"]
+           "Variant", "compile", "devices", "drivers", "inspect", "library_path", "load", "load_plugin", "open_device", "version"]

@@ -91,8 +91,30 @@ class DlVersioned(c.Structure):
                 ("flags", c.c_uint64), ("tensor", DlTensor)]
 
 
+class VariantInfo(c.Structure):
+    _fields_ = [("target", c.c_char_p), ("format", c.c_char_p), ("code", c.c_char_p), ("fact_count", c.c_uint32)]
+
+
+class DeviceDescription(c.Structure):
+    _fields_ = [("struct_size", c.c_size_t), ("vendor", c.c_char_p), ("formats", c.c_char_p),
+                ("facts", c.POINTER(c.c_char_p)), ("fact_count", c.c_size_t)]
+
+
+class SessionOptions(c.Structure):
+    _fields_ = [("struct_size", c.c_size_t), ("arena", c.c_void_p), ("arena_bytes", c.c_uint64), ("allocator", c.c_void_p),
+                ("memory_limit", c.c_uint64), ("native_kind", c.c_char_p), ("native", c.c_void_p),
+                ("no_recordings", c.c_uint32), ("reserved", c.c_uint32)]
+
+
+class SessionCounters(c.Structure):
+    _fields_ = [("struct_size", c.c_size_t)] + [(name, c.c_uint64) for name in (
+        "calls", "replays", "recordings", "re_records", "host_waits", "launches", "bytes", "high")]
+
+
 DEVICE_VISITOR = c.CFUNCTYPE(None, c.c_void_p, c.c_char_p, c.c_char_p)
 DRIVER_VISITOR = c.CFUNCTYPE(None, c.c_void_p, c.c_char_p, c.c_uint32, c.c_char_p)
+COUNTER_VISITOR = c.CFUNCTYPE(None, c.c_void_p, c.c_char_p, c.c_char_p, c.c_uint64)
+VARIANT_VISITOR = c.CFUNCTYPE(None, c.c_void_p, c.c_uint32, c.c_char_p)
 RELEASE = c.CFUNCTYPE(None, c.c_void_p)
 
 _p, _s, _u32, _i32, _u64, _size = c.c_void_p, c.c_char_p, c.c_uint32, c.c_int32, c.c_uint64, c.c_size_t
@@ -112,12 +134,19 @@ _FUNCTIONS = {
     "ist_device_free": (None, [_p, _p]),
     "ist_device_copy": (c.c_int, [_p, _p, c.c_int, _p, c.c_int, _u64, _error]),
     "ist_device_memory": (c.c_int, [_p, _p, _error]),
+    "ist_device_copy_from": (c.c_int, [_p, _p, _p, _p, _u64, _error]),
+    "ist_device_native": (c.c_int, [_p, _p, _p, _error]),
+    "ist_device_counters": (c.c_int, [_p, COUNTER_VISITOR, _p, _error]),
+    "ist_device_reset_counters": (c.c_int, [_p, _error]),
     "ist_program_load": (c.c_int, [_s, _p, _i32, _p, _error]),
     "ist_program_load_memory": (c.c_int, [_p, _size, _p, _i32, _p, _error]),
     "ist_program_release": (None, [_p]),
     "ist_program_remark_count": (_size, [_p]),
     "ist_program_remark": (_s, [_p, _size]),
     "ist_program_info": (None, [_p, _p]),
+    "ist_program_variant": (c.c_int, [_p, _u32, _p, _error]),
+    "ist_program_variant_fact": (c.c_int, [_p, _u32, _u32, _p, _p, _error]),
+    "ist_program_choose": (c.c_int, [_p, _p, _p, VARIANT_VISITOR, _p, _error]),
     "ist_program_find_function": (c.c_int, [_p, _s, _p, _error]),
     "ist_program_function": (c.c_int, [_p, _u32, _p, _error]),
     "ist_program_symbol": (c.c_int, [_p, _u32, _u32, _p, _error]),
@@ -127,6 +156,8 @@ _FUNCTIONS = {
     "ist_session_create": (c.c_int, [_p, _p, _p, _error]),
     "ist_session_destroy": (None, [_p]),
     "ist_session_bind": (c.c_int, [_p, _s, _p, _error]),
+    "ist_session_native": (c.c_int, [_p, _p, _p, _error]),
+    "ist_session_get_counters": (None, [_p, _p]),
     "ist_session_cancel": (None, [_p]),
     "ist_session_set_timeout": (None, [_p, _u64]),
     "ist_call": (c.c_int, [_p, _s, _p, _size, _p, _size, _error]),
@@ -183,6 +214,13 @@ def call(name, *arguments):
     status = getattr(_library, name)(*arguments, error)
     if status:
         raise Error(status, error.message.decode(errors="replace"))
+
+
+def native(name, handle):
+    """(kind, address) of the vendor's own object behind a device or a session."""
+    kind, address = c.c_char_p(), c.c_void_p()
+    call(name, handle, c.byref(kind), c.byref(address))
+    return kind.value.decode(), address.value
 
 
 def raw(name):

@@ -11,10 +11,14 @@ from ._capi import call, raw
 class Device:
     """An open device. Ends when nothing refers to it, and not before its programs and tensors."""
 
-    def __init__(self, name=None, memory_limit=0):
-        """`name` is "cpu", "cuda:1" ...; None: ISTHMUS_DEVICE, else the first one."""
+    def __init__(self, name=None, memory_limit=0, native=None):
+        """`name` is "cpu", "cuda:1" ...; None: ISTHMUS_DEVICE, else the first one.
+
+        `native` is a context to work in, such as ("cuda.context", address); it stays the caller's.
+        """
         self._handle = c.c_void_p()
-        options = _capi.DeviceOptions(c.sizeof(_capi.DeviceOptions), None, None, memory_limit)
+        kind, address = native or (None, None)
+        options = _capi.DeviceOptions(c.sizeof(_capi.DeviceOptions), kind and kind.encode(), address, memory_limit)
         call("ist_device_open", None if name is None else name.encode(), c.byref(options), c.byref(self._handle))
 
     def __del__(self):
@@ -41,6 +45,22 @@ class Device:
         call("ist_device_memory", self._handle, c.byref(info))
         return {name: getattr(info, name) for name, _ in info._fields_}
 
+    @property
+    def native(self):
+        """The vendor's own context behind it, for other libraries: ("cuda.context", address)."""
+        return _capi.native("ist_device_native", self._handle)
+
+    def counters(self):
+        """{kernel: {"launches": 3, ...}}: what launches cost, on devices that count, such as simulated GPUs."""
+        all = {}
+        visit = _capi.COUNTER_VISITOR(
+            lambda _, kernel, counter, value: all.setdefault(kernel.decode(), {}).update({counter.decode(): value}))
+        call("ist_device_counters", self._handle, visit, None)
+        return all
+
+    def reset_counters(self):
+        call("ist_device_reset_counters", self._handle)
+
     def empty(self, shape, dtype="float32"):
         """A Tensor in the device's memory, with undefined contents."""
         from ._tensor import Tensor
@@ -48,7 +68,7 @@ class Device:
         return Tensor(self, tuple(shape), dtype)
 
     def put(self, array):
-        """A Tensor in the device's memory with the contents of an array."""
+        """A Tensor in the device's memory with the contents of an array, or of a Tensor of any device."""
         from ._tensor import Tensor
 
         return Tensor.copy_of(self, array)

@@ -39,10 +39,14 @@ class Outputs(tuple):
 class Session:
     """What one call at a time needs. Programs make one for each thread; make another to have state of your own."""
 
-    def __init__(self, program):
+    def __init__(self, program, native=None, memory_limit=0):
+        """`native` is a queue to work on, such as ("cuda.stream", address); it stays the caller's."""
         self.program, self._handle, self._bound = program, c.c_void_p(), {}
         self._lock = threading.Lock()
-        call("ist_session_create", program._handle, None, c.byref(self._handle))
+        kind, address = native or (None, None)
+        options = _capi.SessionOptions(c.sizeof(_capi.SessionOptions), native_kind=kind and kind.encode(), native=address,
+                                       memory_limit=memory_limit)
+        call("ist_session_create", program._handle, c.byref(options), c.byref(self._handle))
 
     def __del__(self):
         if getattr(self, "_handle", None):
@@ -55,6 +59,18 @@ class Session:
     def set_timeout(self, seconds):
         """Calls that take longer end with DEADLINE_EXCEEDED; None: they may take for ever."""
         raw("ist_session_set_timeout")(self._handle, int((seconds or 0) * 1e9))
+
+    @property
+    def native(self):
+        """The vendor's own queue behind it: work given to it comes in the order of the session's calls."""
+        return _capi.native("ist_session_native", self._handle)
+
+    @property
+    def counters(self):
+        """{"calls", "replays", "recordings", "re_records", "host_waits", "launches", "bytes", "high"}"""
+        counters = _capi.SessionCounters(c.sizeof(_capi.SessionCounters))
+        raw("ist_session_get_counters")(self._handle, c.byref(counters))
+        return {name: getattr(counters, name) for name, _ in counters._fields_[1:]}
 
     def bind(self, name, tensor):
         """Gives the session `tensor` for all inputs called `name` that calls leave out: state, such as a KV cache.
@@ -227,17 +243,22 @@ class Bound:
         return [self._function._taken(i, struct, self._kept, "host") for i, struct in enumerate(self._outputs)]
 
 
+Variant = collections.namedtuple("Variant", "target format facts")
+
+
 class Program:
     """An artifact made ready for a device. Calling it calls `main`."""
 
     def __init__(self, artifact, device=None, variant=-1):
-        self.device, self._handle, self._threads = open_device(device), c.c_void_p(), threading.local()
+        """`device` False: for questions only, nothing is loaded."""
+        self.device = None if device is False else open_device(device)
+        self._handle, self._threads = c.c_void_p(), threading.local()
+        on = self.device._handle if self.device else None
         if isinstance(artifact, (bytes, bytearray, memoryview)):
             self._bytes = np.frombuffer(artifact, np.uint8)  # kept: weights are used in place
-            call("ist_program_load_memory", self._bytes.ctypes.data, self._bytes.nbytes, self.device._handle, variant,
-                 c.byref(self._handle))
+            call("ist_program_load_memory", self._bytes.ctypes.data, self._bytes.nbytes, on, variant, c.byref(self._handle))
         else:
-            call("ist_program_load", os.fsencode(artifact), self.device._handle, variant, c.byref(self._handle))
+            call("ist_program_load", os.fsencode(artifact), on, variant, c.byref(self._handle))
         info = _capi.ArtifactInfo()
         raw("ist_program_info")(self._handle, c.byref(info))
         self.info = {name: value.decode(errors="replace") if isinstance(value, bytes) else value
@@ -257,6 +278,35 @@ class Program:
         """Why variants were passed over, and such."""
         n = raw("ist_program_remark_count")(self._handle)
         return [raw("ist_program_remark")(self._handle, i).decode(errors="replace") for i in range(n)]
+
+    @property
+    def variants(self):
+        """What the artifact has: [Variant(target, format, facts)]."""
+        info, key, value, all = _capi.VariantInfo(), c.c_char_p(), c.c_char_p(), []
+        for v in range(self.info["variant_count"]):
+            call("ist_program_variant", self._handle, v, c.byref(info))
+            facts = {}
+            for i in range(info.fact_count):
+                call("ist_program_variant_fact", self._handle, v, i, c.byref(key), c.byref(value))
+                facts[key.value.decode()] = value.value.decode()
+            all.append(Variant(info.target.decode(), info.format.decode(), facts))
+        return all
+
+    def choose(self, vendor, formats, facts, passed_over=None):
+        """The index of the variant that such a device is given, which need not be at hand.
+
+            program.choose("nvidia", "ptx,cubin", {"nvidia.features": "sm_80,ptx70"})
+
+        `passed_over`, a dict, gets why each of the others does not fit. Error, UNAVAILABLE: none fits.
+        """
+        pairs = (c.c_char_p * (2 * len(facts)))(*(text.encode() for pair in facts.items() for text in pair))
+        description = _capi.DeviceDescription(c.sizeof(_capi.DeviceDescription), vendor.encode(), formats.encode(), pairs,
+                                              len(facts))
+        reasons = {} if passed_over is None else passed_over
+        visit = _capi.VARIANT_VISITOR(lambda _, v, why: reasons.update({v: why.decode(errors="replace")}))
+        variant = c.c_uint32()
+        call("ist_program_choose", self._handle, c.byref(description), c.byref(variant), visit, None)
+        return variant.value
 
     def __getitem__(self, name):
         if name not in self.functions:
@@ -279,9 +329,9 @@ class Program:
         """See Function.__call__."""
         return self.main(*args, **kwargs)
 
-    def session(self):
-        """One of its own, for state: Session.bind."""
-        return Session(self)
+    def session(self, native=None, memory_limit=0):
+        """One of its own, for state (Session.bind), or on the caller's queue: see Session."""
+        return Session(self, native, memory_limit)
 
     def _session(self):
         session = getattr(self._threads, "session", None)
@@ -320,7 +370,12 @@ class Program:
         return array
 
     def __repr__(self):
-        return f"<isthmus program {self.info['model'] or 'without a name'} on {self.device.name}>"
+        return f"<isthmus program {self.info['model'] or 'without a name'} on {self.device.name if self.device else 'no device'}>"
+
+
+def inspect(artifact, variant=-1):
+    """An artifact to be asked, without a device: it cannot be called."""
+    return Program(artifact, False, variant)
 
 
 def load(artifact, device=None, variant=-1):

@@ -137,6 +137,10 @@ class Tensor:
 
     @classmethod
     def copy_of(cls, device, array):
+        if isinstance(array, Tensor):
+            self = cls(device, array.shape, array.dtype)
+            call("ist_device_copy_from", device._handle, self._data, array.device._handle, array._data, array.nbytes)
+            return self
         array = np.ascontiguousarray(array).reshape(np.shape(array))
         self = cls(device, array.shape, array.dtype)
         call("ist_device_copy", device._handle, self._data, _capi.DEVICE, array.ctypes.data or None, _capi.HOST,

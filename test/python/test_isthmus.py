@@ -1,6 +1,6 @@
 """The Python package, on a program written by hand and on compiled ONNX models.
 
-    test_isthmus.py BIN LIBRARY
+    test_isthmus.py BIN LIBRARY [FAKE_CUDA]
 """
 import concurrent.futures
 import gc
@@ -11,7 +11,9 @@ import tempfile
 import threading
 import unittest
 
+FAKE_CUDA = sys.argv.pop(3) if len(sys.argv) > 3 else ""
 LIBRARY, BIN = sys.argv.pop(), sys.argv.pop()
+SIM_GPU = os.path.join(os.path.dirname(LIBRARY), "libisthmus-driver-sim-gpu.so")
 os.environ["ISTHMUS_LIBRARY"] = LIBRARY
 os.environ["ISTHMUS_ISTC"] = os.path.join(BIN, "istc")
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "python"))
@@ -249,6 +251,70 @@ class Devices(unittest.TestCase):
         self.assertEqual(d.memory["used"], 0)
         self.assertEqual(d.put(np.float32(3)).numpy(), 3)
         self.assertEqual(isthmus.load(sample(), device=d)([1])[0], 9)
+
+    def test_between_devices(self):
+        a, b = isthmus.Device("cpu"), isthmus.Device("cpu")
+        t = b.put(a.put(np.float32([1, 2, 3])))
+        np.testing.assert_array_equal(t.numpy(), [1, 2, 3])
+        self.assertIs(t.device, b)
+
+    def test_what_the_cpu_does_not_have(self):
+        d, s = isthmus.Device("cpu"), isthmus.load(sample()).session()
+        for ask in (lambda: d.native, d.counters, d.reset_counters, lambda: s.native,
+                    lambda: isthmus.Device("cpu", native=("cuda.context", 16)),
+                    lambda: isthmus.load(sample()).session(native=("cuda.stream", 16))):
+            with self.assertRaises(isthmus.Error) as e:
+                ask()
+            self.assertEqual(e.exception.code, isthmus.Status.UNAVAILABLE)
+
+    def test_of_a_vendor(self):
+        if not FAKE_CUDA:
+            self.skipTest("built without the cuda driver")
+        ask = ("import isthmus; d = isthmus.Device('cuda:0'); t = d.put(isthmus.Device('cpu').put([1, 2])); "
+               "kind, address = d.native; print(kind, address > 0, t.numpy().tolist()); "
+               "e = isthmus.Device('cuda:0', native=d.native); print(e.native == d.native)")
+        done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, env=dict(
+            os.environ, ISTHMUS_CUDA_LIBRARY=FAKE_CUDA, PYTHONPATH=sys.path[0]))
+        self.assertEqual(done.stdout, "cuda.context True [1, 2]\nTrue\n", done.stderr)
+
+    def test_counters(self):
+        if not os.path.exists(SIM_GPU) or not os.access(os.environ["ISTHMUS_ISTC"], os.X_OK):
+            self.skipTest("no simulated GPUs in this build")
+        from onnx import TensorProto, helper
+
+        model = onnx_model("counted", [helper.make_node("Relu", ["x"], ["y"])], [("x", TensorProto.FLOAT, [3])],
+                           [("y", TensorProto.FLOAT, [3])])
+        isthmus.load_plugin(SIM_GPU)
+        f = isthmus.load(isthmus.compile(model, target="nvidia:sm_80"), device="sim:sm_80")
+        for _ in range(2):
+            np.testing.assert_array_equal(f(np.float32([-1, 0, 2])), [0, 0, 2])
+        (kernel, counters), = f.device.counters().items()
+        self.assertEqual((kernel[:2], counters["launches"]), ("k_", 2))
+        f.device.reset_counters()
+        self.assertEqual(f.device.counters(), {})
+
+    def test_variants(self):
+        p = isthmus.inspect(sample())
+        self.assertEqual([(v.target, v.format) for v in p.variants], [("cpu:test", "elf")])
+        self.assertEqual(p.choose("cpu", "elf", {"cpu.arch": "x86_64"}), 0)
+        why = {}
+        with self.assertRaises(isthmus.Error) as e:
+            p.choose("nvidia", "ptx,cubin", {"nvidia.features": "sm_80"}, why)
+        self.assertEqual(e.exception.code, isthmus.Status.UNAVAILABLE)
+        self.assertIn("cpu", why[0])
+        self.assertIn("no device", repr(p))
+        with self.assertRaises(isthmus.Error):
+            p([1])
+
+    def test_counters_of_a_session(self):
+        s = isthmus.load(sample()).session()
+        for _ in range(3):
+            s([1])
+        self.assertEqual((s.counters["calls"], s.counters["recordings"]), (3, 1))
+        limited = isthmus.load(sample()).session(memory_limit=1000)
+        with self.assertRaises(isthmus.Error) as e:
+            limited(np.ones(1000, np.float32))
+        self.assertEqual(e.exception.code, isthmus.Status.RESOURCE_EXHAUSTED)
 
 
 @unittest.skipUnless(os.access(os.environ["ISTHMUS_ISTC"], os.X_OK), "no compiler in this build")

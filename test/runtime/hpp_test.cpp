@@ -112,6 +112,59 @@ TEST(Hpp, Asynchronous) {
   EXPECT_EQ(go->signal(1).code(), IST_INVALID_ARGUMENT);
 }
 
+TEST(Hpp, VariantsAndWhoGetsThem) {
+  std::string bytes = addScale();
+  Program p = test::load(bytes, nullptr);
+  std::vector<Program::Variant> variants = p.variants();
+  ASSERT_EQ(variants.size(), 1u);
+  EXPECT_STREQ(variants[0].info.target, "cpu:test");
+  EXPECT_EQ(variants[0].facts.size(), variants[0].info.fact_count);
+  ist_device_description d = IST_DEVICE_DESCRIPTION_INIT;
+  d.vendor = "cpu";
+  d.formats = "elf";
+  std::vector<std::pair<uint32_t, std::string>> passedOver;
+  Result<uint32_t> chosen = p.choose(d, &passedOver);
+  ASSERT_TRUE(chosen) << chosen.status().describe();
+  EXPECT_EQ(*chosen, 0u);
+  EXPECT_TRUE(passedOver.empty());
+  d.vendor = "nvidia";
+  EXPECT_EQ(p.choose(d, &passedOver).status().code(), IST_UNAVAILABLE);
+  ASSERT_EQ(passedOver.size(), 1u);
+  EXPECT_NE(passedOver[0].second.find("cpu"), std::string::npos);
+  EXPECT_FALSE(p.choose(d));
+}
+
+TEST(Hpp, WhatDevicesAndSessionsTell) {
+  Device cpu = Device::open("cpu").orThrow(), other = Device::open().orThrow();
+  bool arch = false;
+  for (const auto &[key, value] : cpu.facts())
+    arch |= key == "cpu.arch" && !value.empty();
+  EXPECT_TRUE(arch);
+  EXPECT_EQ(cpu.native().status().code(), IST_UNAVAILABLE);
+  EXPECT_EQ(cpu.counters().status().code(), IST_UNAVAILABLE);
+  EXPECT_EQ(cpu.resetCounters().code(), IST_UNAVAILABLE);
+  Buffer from = other.alloc(12).orThrow(), to = cpu.alloc(12).orThrow();
+  float x[3] = {1, 2, 3}, y[3] = {};
+  ASSERT_TRUE(
+      other.copy(from.data(), IST_MEMORY_DEVICE, x, IST_MEMORY_HOST, 12));
+  ASSERT_TRUE(cpu.copyFrom(to.data(), other, from.data(), 12));
+  ASSERT_TRUE(cpu.copy(y, IST_MEMORY_HOST, to.data(), IST_MEMORY_DEVICE, 12));
+  EXPECT_EQ(y[2], 3);
+
+  std::string bytes = addScale();
+  Program p = test::load(bytes);
+  Session s = test::session(p);
+  EXPECT_EQ(s.native().status().code(), IST_UNAVAILABLE);
+  ASSERT_TRUE(s.setProfiling(true));
+  std::vector<ist_tensor> outputs = {tensor(y, {3})};
+  for (int i = 0; i < 3; ++i)
+    ASSERT_TRUE(s.call("main", {tensor(x, {3})}, outputs));
+  Result<ist_launch_profile> profile = s.profile(0, 1);
+  ASSERT_TRUE(profile);
+  EXPECT_EQ(profile->count, 3u);
+  EXPECT_EQ(s.profile(0, 9).status().code(), IST_NOT_FOUND);
+}
+
 TEST(Hpp, ExceptionsForThoseWhoAsk) {
   Device d = Device::open("cpu").orThrow();
   EXPECT_TRUE(d);

@@ -226,6 +226,10 @@ TEST_P(Native, CallsInTheQueuesOrder) {
   ASSERT_EQ(ist_session_native(s.get(), &itsKind, &handle, &error), IST_OK);
   EXPECT_STREQ(itsKind, kind());
   EXPECT_EQ(handle, stream);
+  Result<isthmus::Native> native = s.native();
+  ASSERT_TRUE(native) << native.status().describe();
+  EXPECT_EQ(native->kind, kind());
+  EXPECT_EQ(native->handle, stream);
 }
 
 // What was given to the caller's queue has run before memory goes.
@@ -424,6 +428,10 @@ TEST_P(Native, CopiesBetweenDevices) {
     EXPECT_EQ(status, IST_UNAVAILABLE);
   else
     EXPECT_TRUE(status == IST_OK && its && handle) << error.message;
+  Result<isthmus::Native> native = second.native();
+  EXPECT_EQ(native.status().code(), status);
+  if (native)
+    EXPECT_TRUE(native->kind == its && native->handle == handle);
   EXPECT_EQ(ist_device_native(test::device("cpu"), &its, &handle, &error),
             IST_UNAVAILABLE);
 }
