@@ -48,7 +48,7 @@ protected:
     return ist_semaphore_wait(s.get(), value, timeout, &error);
   }
 };
-INSTANTIATE_TEST_SUITE_P(, Async, testing::Values("cpu", "sim"),
+INSTANTIATE_TEST_SUITE_P(, Async, testing::ValuesIn(devices()),
                          [](const auto &info) { return info.param; });
 
 TEST_P(Async, SemaphoresOfTheHost) {

@@ -283,6 +283,12 @@ std::string ArtifactBuilder::bytesWith(const std::string &packed) {
   return all;
 }
 
+std::vector<const char *> test::devices() {
+  if (*ISTHMUS_TEST_SIM)
+    return {"cpu", "sim"};
+  return {"cpu"};
+}
+
 ist_device *test::device(const std::string &name) {
   static std::map<std::string, Device> devices;
   Device &d = devices[name];

@@ -98,6 +98,8 @@ std::string addScale();
 /// x's end.
 std::string gather();
 
+/// "cpu" and, where its plug-in is built, "sim".
+std::vector<const char *> devices();
 /// One of each name for the whole test run; "sim" is the plug-in built here.
 ist_device *device(const std::string &name = "cpu");
 /// A program over `bytes`, which must outlive it; fails the test if it cannot.

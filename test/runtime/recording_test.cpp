@@ -14,7 +14,7 @@ protected:
   ist_device *on() { return device(GetParam()); }
   bool sim() { return std::string(GetParam()) == "sim"; }
 };
-INSTANTIATE_TEST_SUITE_P(, Recordings, testing::Values("cpu", "sim"),
+INSTANTIATE_TEST_SUITE_P(, Recordings, testing::ValuesIn(devices()),
                          [](const auto &info) { return info.param; });
 
 TEST_P(Recordings, MadeOnTheSecondSight) {

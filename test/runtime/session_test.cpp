@@ -11,7 +11,7 @@ protected:
   ist_device *on() { return device(GetParam()); }
   bool shares() { return std::string(GetParam()) == "cpu"; }
 };
-INSTANTIATE_TEST_SUITE_P(, Sessions, testing::Values("cpu", "sim"),
+INSTANTIATE_TEST_SUITE_P(, Sessions, testing::ValuesIn(devices()),
                          [](const auto &info) { return info.param; });
 
 ist_session *create(const Program &p, const ist_session_options &options,
