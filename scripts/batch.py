@@ -123,7 +123,7 @@ def run_all(tool, cases, jobs=2, timeout=60, progress=None, flags=()):
 
 
 def compile_all(build, cases, **options):
-    """cases: {"model", "output", "target"}"""
+    """cases: {"model", "output", "target"}; target may be a list"""
     return run_all(os.path.join(build, "bin", "istc"), cases, **options)
 
 

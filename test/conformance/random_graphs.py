@@ -7,6 +7,7 @@ that makes it again, and ends with `N graphs: A compile failures, B mismatches`.
 
     test/conformance/random_graphs.py --count 2000 --seed 1
     test/conformance/random_graphs.py --only 17 --seed 1 --keep /tmp/g
+    test/conformance/random_graphs.py --compile-only --target nvidia:sm_80 --target intel:spirv64 --assemble 20
 """
 
 import argparse
@@ -21,6 +22,7 @@ import onnx
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "scripts"))
+import assembled  # noqa: E402
 import batch  # noqa: E402
 from graph_maker import Declined, Graph, evaluate, in_double, tolerance  # noqa: E402
 from graph_steps import STEPS, WEIGHTS  # noqa: E402
@@ -109,7 +111,11 @@ def main():
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", type=int, metavar="I", help="graph I alone")
-    parser.add_argument("--target", default="cpu:native")
+    parser.add_argument("--first", type=int, default=0, metavar="I", help="begin with graph I")
+    parser.add_argument("--target", action="append", help="repeatable with --compile-only; default: cpu:native")
+    parser.add_argument("--compile-only", action="store_true", help="compile all graphs, for all targets at once, and run none")
+    parser.add_argument("--assemble", type=int, default=0, metavar="N", help="with --compile-only, check the GPUs' code of "
+                        "every N-th graph (assembled.py)")
     parser.add_argument("--keep", metavar="DIR", help="keep models and arrays there")
     parser.add_argument("--make-only", action="store_true", help="make and check the graphs, compile nothing")
     parser.add_argument("--spoil", action="store_true", help="compile each graph with one wrong operator: every one must "
@@ -119,7 +125,10 @@ def main():
     parser.add_argument("--build", default=os.path.join(ROOT, "build"))
     options = parser.parse_args()
 
-    numbers = [options.only] if options.only is not None else range(options.count)
+    targets = options.target or ["cpu:native"]
+    if len(targets) > 1 and not options.compile_only:
+        parser.error("several targets need --compile-only")
+    numbers = [options.only] if options.only is not None else range(options.first, options.first + options.count)
     work = options.keep or tempfile.mkdtemp(prefix="isthmus-random-")
     os.makedirs(work, exist_ok=True)
     progress = batch.Progress("make")
@@ -136,7 +145,7 @@ def main():
     if options.make_only:
         return 0
 
-    results = batch.compile_all(options.build, [{"model": c.base + ".onnx", "output": c.base + ".ist", "target": options.target}
+    results = batch.compile_all(options.build, [{"model": c.base + ".onnx", "output": c.base + ".ist", "target": targets}
                                                 for c in cases], jobs=options.jobs, progress=batch.Progress("compile"))
     compiled, bad, total = [], [], len(cases)
     for case, result in zip(cases, results):
@@ -145,6 +154,16 @@ def main():
         else:
             bad.append((case, "compile", f"{result.get('code', '')} {result.get('error', '')}"))
     failures = len(bad)
+    if options.compile_only:
+        checked = compiled[:: options.assemble] if options.assemble else []
+        progress = batch.Progress("check")
+        for done, case in enumerate(checked, 1):
+            why, variants = assembled.check(case.base + ".ist", options.build)
+            gpus = sum(not t.startswith("cpu:") for t in targets)
+            if why or variants != gpus:
+                bad.append((case, "check", why or f"{variants} of {gpus} variants for GPUs"))
+            progress(done, len(checked))
+        compiled = []
     called = batch.call_all(options.build, [{"artifact": c.base + ".ist", "inputs": c.inputs, "outputs": c.outputs}
                                             for c in compiled], jobs=options.jobs, progress=batch.Progress("run")) if compiled else []
     for case, result in zip(compiled, called):
@@ -154,6 +173,15 @@ def main():
             bad.append((case, "mismatch", why))
     if not options.keep:
         shutil.rmtree(work, ignore_errors=True)
+    if options.compile_only:
+        again = "".join(f" --target {t}" for t in targets)
+        for case, stage, why in bad[: options.show]:
+            print(f"graph {case.number}: {stage}: {why.strip()}\n  again: {os.path.relpath(__file__)} --seed {options.seed} "
+                  f"--only {case.number} --compile-only{again}")
+        print("\n".join(assembled.notes()), end="")
+        print(f"{total} graphs for {', '.join(targets)}: {failures} compile failures; {len(checked)} checked, "
+              f"{len(bad) - failures} bad")
+        return 1 if bad or not total else 0
     if options.spoil:
         missed = {c.number for c in compiled} - {c.number for c, stage, _ in bad if stage == "mismatch"}
         if missed:

@@ -60,7 +60,9 @@ static int runBatch(const std::string &file, CompileOptions base) {
       options.input = one.value("model", "");
       options.output = one.value("output", "");
       if (one.contains("target"))
-        options.targets = {one["target"].get<std::string>()};
+        options.targets = one["target"].is_array()
+                              ? one["target"].get<std::vector<std::string>>()
+                              : std::vector{one["target"].get<std::string>()};
       options.jobs = 1;
       std::string text;
       llvm::raw_string_ostream messages(text);
@@ -139,7 +141,7 @@ int main(int argc, char **argv) {
                  "refuse every k-th plan, to test the ladder");
   app.add_option("--batch", batch,
                  "JSON list of {model, output, target}: compile each, one JSON "
-                 "result a line");
+                 "result a line; target may be a list");
   CLI11_PARSE(app, argc, argv);
   if (list) {
     for (const Target &target : allTargets()) {
