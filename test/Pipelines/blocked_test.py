@@ -13,8 +13,7 @@ import against_ort
 from against_ort import F32, node, scalar, weight
 
 SIZES = {"n": [1, 3]}
-VARIANTS = [["--target=cpu:x86-64-v3"], ["--target=cpu:x86-64-v2"], ["--test-refuse-plans=1"],
-            ["--test-refuse-plans=3"], ["-O0"]]
+VARIANTS = [["--target=cpu:x86-64-v3"], ["--target=cpu:x86-64-v2"], ["--test-refuse-plans=1"]]
 SAME = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
 WEIGHTS = [
     weight("w3", 32, 3, 7, 7), weight("w32", 48, 32, 3, 3), weight("w48", 32, 48, 3, 3), weight("w1", 64, 32, 1, 1),
@@ -24,7 +23,12 @@ WEIGHTS = [
     weight("mean", 32), weight("fc", 32 * 12, 10), weight("c1", 1, 32, 1, 1),
     scalar("var", np.abs(against_ort.rng.standard_normal(32)) + 1), scalar("flat", [-1, 32 * 12], np.int64),
     scalar("two", [1, 1, 2, 2]),
+    # 24 and 29 are no number of blocks for every target: lanes are left over.
+    weight("to24", 24, 32, 3, 3), weight("from24", 32, 24, 3, 3), weight("d24", 24, 1, 3, 3), weight("b24", 24),
+    weight("to29", 29, 32, 1, 1), weight("b29", 29), weight("c24", 24, 1, 1), weight("k5", 24, 32, 5),
+    weight("k3", 32, 24, 3), weight("column", 24, 32, 5, 1), weight("c24_1", 1, 24, 1),
 ]
+SIGNAL, COLUMN = {"x": (F32, ["n", 32, 37])}, {"x": (F32, ["n", 32, 37, 1])}
 IMAGE, X = {"x": (F32, ["n", 3, 30, 25])}, {"x": (F32, ["n", 32, 13, 11])}
 
 
@@ -65,15 +69,33 @@ MODELS = {
     "concat": ([FIRST, convolution("wr", "c"), node("Concat", "a c", "y", axis=1)], X),
     "concat_plain": ([convolution("wr", "c"), node("Concat", "x c c", "y", axis=1)], X),
     "concat_rows": ([convolution("wr", "c"), node("Concat", "c c", "y", axis=2)], X),
-    # 24 is no number of blocks for every target: the next one reads channels first.
     "odd_channels": ([node("Split", "x odd", "a c", axis=1), convolution("w24 b32", source="a", **SAME)], X),
     "both": ([convolution("wr", "a"), node("Neg", "a", "z"), node("Transpose", "a", "y", perm=[0, 2, 3, 1])], X),
     "lrn": ([convolution("wr", "a"), node("LRN", "a", "c", size=5), convolution("wr", source="c")], X),
     "resize": ([convolution("wr", "a"), helper.make_node("Resize", ["a", "", "two"], ["y"], "y", mode="nearest")], X),
+    "left_over": ([convolution("to24 b24", "a", **SAME), node("Relu", "a", "c"),
+                   convolution("from24", source="c", **SAME)], X),
+    "left_over_infinite": ([convolution("to24", "a", **SAME), node("Reciprocal", "a", "c"), node("Tanh", "c", "d"),
+                            convolution("from24", source="d")], X),
+    "left_over_infinite_conv": ([convolution("to24 b24", "a", **SAME), node("Exp", "a", "c"),
+                                 node("Reciprocal", "c", "d"), node("Clip", "d zero one", "e"),
+                                 convolution("from24", source="e")], X),
+    "left_over_channels": ([convolution("to24", "a", **SAME), node("Mul", "a c24", "c"),
+                            convolution("from24", source="c")], X),
+    "left_over_pool": ([convolution("to24", "a", **SAME), node("MaxPool", "a", "c", kernel_shape=[2, 2]),
+                        convolution("from24", source="c")], X),
+    "left_over_depthwise": ([convolution("to24", "a", **SAME), convolution("d24 b24", "c", "a", group=24),
+                             convolution("from24", source="c")], X),
+    "left_over_mean": ([convolution("to29 b29", "a"), node("Relu", "a", "r"), node("GlobalAveragePool", "r", "y")], X),
+    "left_over_concat": ([convolution("to29", "a"), convolution("wr", "c"), node("Concat", "a c", "y", axis=1)], X),
+    "signal": ([convolution("k5 b24", "a", pads=[2, 1]), node("Relu", "a", "r"),
+                convolution("k3", source="r", strides=[2], dilations=[3])], SIGNAL),
+    "column": ([convolution("column b24", "a"), node("Squeeze", "a axis3", "s"), node("Mul", "s c24_1", "m"),
+                node("GlobalMaxPool", "m", "y")], COLUMN),
     "linear": ([convolution("wr", "a"), node("MaxPool", "a", "p", kernel_shape=[4, 4], strides=[3, 3]),
                 node("Reshape", "p flat", "f"), node("MatMul", "f fc", "y")], X),
 }
-SPLITS = [scalar("half", [32, 32], np.int64), scalar("odd", [24, 8], np.int64)]
+SPLITS = [scalar("zero", 0.0), scalar("one", 1.0), scalar("axis3", [3], np.int64), scalar("half", [32, 32], np.int64), scalar("odd", [24, 8], np.int64)]
 
 
 def whole(nodes, inputs):

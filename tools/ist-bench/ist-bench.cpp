@@ -148,19 +148,29 @@ bool Bench::profile(Failure &failure) {
     failure = {error.code, error.message};
     return false;
   };
-  if (ist_session_set_profiling(session.get(), 1, &error))
-    return failed();
-  double seconds;
-  if (!time(std::max<uint64_t>(iterations / 4, 5), &seconds, failure))
-    return false;
-  uint64_t total = 0;
-  for (uint32_t i = 0; i < model.info.launch_count; ++i) {
-    ist_launch_profile p;
+  // One call at a time, so that each launch has a median.
+  const uint32_t n = model.info.launch_count;
+  std::vector<std::vector<double>> seconds(n); // of all its runs in a call
+  std::vector<uint64_t> counts(n);
+  for (uint64_t c = 0; c < std::clamp<uint64_t>(iterations, 7, 101); ++c) {
+    if (ist_session_set_profiling(session.get(), 1, &error))
+      return failed();
+    if (!call(failure))
+      return false;
+    for (uint32_t i = 0; i < n; ++i) {
+      ist_launch_profile p;
+      if (ist_session_profile(session.get(), model.index, i, &p, &error))
+        return failed();
+      seconds[i].push_back(static_cast<double>(p.nanoseconds) * 1e-9);
+      counts[i] = p.count;
+    }
+  }
+  double total = 0;
+  for (uint32_t i = 0; i < n; ++i) {
     ist_launch_info l;
     ist_kernel_info k;
     const ist_program *program = model.program.get();
-    if (ist_session_profile(session.get(), model.index, i, &p, &error) ||
-        ist_program_launch(program, model.index, i, &l, &error) ||
+    if (ist_program_launch(program, model.index, i, &l, &error) ||
         ist_program_kernel(program, l.kernel, &k, &error))
       return failed();
     json nodes = json::array();
@@ -170,24 +180,24 @@ bool Bench::profile(Failure &failure) {
         return failed();
       nodes.push_back(node);
     }
-    if (p.count == 0)
+    if (counts[i] == 0)
       continue; // not on the way these sizes take
-    total += p.nanoseconds;
+    std::sort(seconds[i].begin(), seconds[i].end());
+    double median = seconds[i][seconds[i].size() / 2];
+    total += median;
     launches.push_back({{"launch", i},
                         {"kernel", k.name},
                         {"family", k.family},
                         {"nodes", nodes},
-                        {"count", p.count},
-                        {"total_ns", p.nanoseconds},
-                        {"mean_us", static_cast<double>(p.nanoseconds) / 1e3 /
-                                        static_cast<double>(p.count)}});
+                        {"count", counts[i]},
+                        {"median_us", median * 1e6},
+                        {"min_us", seconds[i][0] * 1e6}});
   }
   for (json &l : launches)
     l["percent"] =
-        total ? 100.0 * l["total_ns"].get<double>() / static_cast<double>(total)
-              : 0.0;
+        total > 0 ? 100e-6 * l["median_us"].get<double>() / total : 0.0;
   std::sort(launches.begin(), launches.end(), [](const json &a, const json &b) {
-    uint64_t x = a["total_ns"], y = b["total_ns"];
+    double x = a["median_us"], y = b["median_us"];
     return x != y ? x > y : a["launch"] < b["launch"];
   });
   if (ist_session_set_profiling(session.get(), 0, &error))
@@ -272,16 +282,16 @@ void Bench::print(const json &j) const {
   printCounters(j["counters"]);
   if (!o.profile)
     return;
-  fmt::print("\n{:>7} {:>12} {:>8}  {:<32} {}\n", "%", "mean us", "count",
-             "kernel", "nodes");
+  fmt::print("\n{:>7} {:>12} {:>12} {:>6}  {:<32} {}\n", "%", "median us",
+             "min us", "count", "kernel", "nodes");
   for (const json &l : j["launches"]) {
     std::string nodes;
     for (const json &node : l["nodes"])
       nodes += (nodes.empty() ? "" : ", ") + node.get<std::string>();
-    fmt::print("{:>7.2f} {:>12.3f} {:>8}  {:<32} {}\n",
-               l["percent"].get<double>(), l["mean_us"].get<double>(),
-               l["count"].get<uint64_t>(), l["kernel"].get<std::string>(),
-               nodes);
+    fmt::print("{:>7.2f} {:>12.3f} {:>12.3f} {:>6}  {:<32} {}\n",
+               l["percent"].get<double>(), l["median_us"].get<double>(),
+               l["min_us"].get<double>(), l["count"].get<uint64_t>(),
+               l["kernel"].get<std::string>(), nodes);
   }
 }
 

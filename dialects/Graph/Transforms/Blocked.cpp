@@ -22,16 +22,22 @@ using namespace isthmus::graph;
 
 using Iterator = utils::IteratorType;
 
-/// Images of f32 whose sizes are known, but for their number.
+/// N x C x .. of f32 whose sizes are known, but for their number.
 static bool areImages(Type type) {
   auto tensor = dyn_cast<RankedTensorType>(type);
-  return tensor && tensor.getRank() == 4 && tensor.getElementType().isF32() &&
+  return tensor && tensor.getRank() >= 3 && tensor.getElementType().isF32() &&
          llvm::none_of(tensor.getShape().drop_front(), [](int64_t d) {
            return ShapedType::isDynamic(d) || d == 0;
          });
 }
 
 namespace {
+/// A convolution over rows and pixels; one over pixels alone has one row.
+struct Window {
+  RankedTensorType filter, result;
+  SmallVector<int64_t, 2> strides, dilations;
+};
+
 class Blocker {
 public:
   explicit Blocker(int64_t width) : width(width) {}
@@ -46,6 +52,8 @@ public:
     else if (auto parallel = dyn_cast<ParallelOp>(op))
       done = parallel.getOp() == "Concat" ? concat(parallel)
                                           : channelwise(parallel);
+    else if (auto shape = dyn_cast<ReshapeOp>(op))
+      done = reshape(shape);
     if (done)
       replaced.insert(op);
   }
@@ -57,35 +65,51 @@ private:
   bool reduction(linalg::GenericOp op);
   bool channelwise(ParallelOp op);
   bool concat(ParallelOp op);
+  bool reshape(ReshapeOp op);
 
   Value find(Value v) const { return blocked.lookup(v); }
+  int64_t blocksOf(int64_t channels) const {
+    return llvm::divideCeil(channels, width);
+  }
   bool divides(int64_t channels) const { return channels % width == 0; }
   RankedTensorType typeOf(RankedTensorType type) const {
-    ArrayRef<int64_t> s = type.getShape();
-    return RankedTensorType::get({s[0], s[1] / width, s[2], s[3], width},
-                                 type.getElementType());
-  }
-  Value empty(OpBuilder &b, Location loc, RankedTensorType type, Value images) {
-    SmallVector<Value> dynamic;
-    if (type.isDynamicDim(0))
-      dynamic.push_back(cast<Value>((*getSizes(images))[0]));
-    return tensor::EmptyOp::create(b, loc, type.getShape(),
-                                   type.getElementType(), dynamic);
+    SmallVector<int64_t> shape(type.getShape());
+    shape[1] = blocksOf(shape[1]);
+    shape.push_back(width);
+    return RankedTensorType::get(shape, type.getElementType());
   }
   SmallVector<Value> numberOf(Value images) {
     if (!cast<RankedTensorType>(images.getType()).isDynamicDim(0))
       return {};
     return {cast<Value>((*getSizes(images))[0])};
   }
+  Value empty(OpBuilder &b, Location loc, RankedTensorType type, Value images) {
+    return tensor::EmptyOp::create(b, loc, type.getShape(),
+                                   type.getElementType(), numberOf(images));
+  }
+  SmallVector<Value> spaceOf(OpBuilder &b, Location loc, RankedTensorType type,
+                             Value images) {
+    SmallVector<Value> number = numberOf(images), space;
+    for (int64_t size : type.getShape())
+      space.push_back(ShapedType::isDynamic(size) ? number[0]
+                                                  : constant(b, loc, size));
+    return space;
+  }
   Value pack(OpBuilder &b, Value v);
   Value unpack(OpBuilder &b, Location loc, Value v, RankedTensorType type);
   Value packFilter(OpBuilder &b, Location loc, Value filter, bool blockedInput,
                    bool depthwise);
+  Value packVector(OpBuilder &b, Location loc, Value weight);
   Value pad(OpBuilder &b, Location loc, Value x, ArrayRef<int64_t> pads);
   Value addBias(OpBuilder &b, Location loc, Value y, Value bias);
+  Value convolve(OpBuilder &b, ConvOp op, const Window &w, Value x,
+                 Value filter, bool isBlocked);
 
   int64_t width;
   DenseMap<Value, Value> blocked; // channels first to blocked
+  /// Blocked values whose last block has more lanes than channels, and may hold
+  /// anything there; in the others such lanes are finite.
+  DenseSet<Value> dirty;
   llvm::SetVector<Operation *> replaced;
 };
 } // namespace
@@ -106,48 +130,123 @@ static Value copy(OpBuilder &b, Location loc, Value source, Value empty,
       .getResult(0);
 }
 
+static SmallVector<AffineExpr> dimsOf(OpBuilder &b, unsigned rank) {
+  SmallVector<AffineExpr> d;
+  for (unsigned i = 0; i < rank; ++i)
+    d.push_back(b.getAffineDimExpr(i));
+  return d;
+}
+
 Value Blocker::pack(OpBuilder &b, Value v) {
   Location loc = v.getLoc();
   RankedTensorType type = typeOf(cast<RankedTensorType>(v.getType()));
-  SmallVector<AffineExpr> d(5);
-  bindDimsList(b.getContext(), MutableArrayRef(d));
-  return copy(b, loc, v, empty(b, loc, type, v),
-              {d[0], d[1] * width + d[4], d[2], d[3]});
+  SmallVector<AffineExpr> d = dimsOf(b, type.getRank());
+  AffineExpr lane = d.pop_back_val();
+  d[1] = d[1] * width + lane;
+  return copy(b, loc, v, empty(b, loc, type, v), d);
 }
 
 Value Blocker::unpack(OpBuilder &b, Location loc, Value v,
                       RankedTensorType type) {
   // One pixel: the channels lie as they should.
-  if (type.getDimSize(2) == 1 && type.getDimSize(3) == 1)
+  int64_t pixels = 1;
+  for (int64_t d : type.getShape().drop_front(2))
+    pixels *= d;
+  if (pixels == 1 && divides(type.getDimSize(1)))
     return ReshapeOp::create(b, loc, type, v, numberOf(v));
-  SmallVector<AffineExpr> d(4);
-  bindDimsList(b.getContext(), MutableArrayRef(d));
-  return copy(b, loc, v, empty(b, loc, type, v),
-              {d[0], d[1].floorDiv(width), d[2], d[3], d[1] % width});
+  SmallVector<AffineExpr> d = dimsOf(b, type.getRank());
+  d.push_back(d[1] % width);
+  d[1] = d[1].floorDiv(width);
+  return copy(b, loc, v, empty(b, loc, type, v), d);
 }
 
-/// [OC][IC][KH][KW] to [OC / B]([IC][KH][KW] or [IC / B][KH][KW][B])[B].
+namespace {
+/// The body of a packing: which element comes to a point, and where none does.
+class PackBody {
+public:
+  PackBody(OpBuilder &b, Location loc, ParallelOp op) : b(b), loc(loc), op(op) {
+    b.setInsertionPointToStart(&op.getBody().front());
+  }
+  Value at(unsigned dim) { return op.getBody().front().getArgument(dim); }
+  /// Channel `block` * width + `lane` of `count`.
+  Value channel(Value block, Value lane, int64_t width, int64_t count) {
+    Value c = arith::AddIOp::create(
+        b, loc, arith::MulIOp::create(b, loc, block, constant(b, loc, width)),
+        lane);
+    if (count % width == 0)
+      return c;
+    Value last = constant(b, loc, count - 1);
+    Value here =
+        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ule, c, last);
+    inside = inside ? Value(arith::AndIOp::create(b, loc, inside, here)) : here;
+    return arith::MinUIOp::create(b, loc, c, last);
+  }
+  /// Stores the element `from`, or zero outside.
+  Value finish(ValueRange from) {
+    Block &block = op.getBody().front();
+    unsigned rank = op.getSpace().size();
+    Value v = memref::LoadOp::create(b, loc, at(rank), from);
+    if (inside)
+      v = arith::SelectOp::create(
+          b, loc, inside, v,
+          arith::ConstantOp::create(b, loc, b.getZeroAttr(v.getType())));
+    memref::StoreOp::create(b, loc, v, at(rank + 1),
+                            block.getArguments().take_front(rank));
+    YieldOp::create(b, loc);
+    return op.getResult(0);
+  }
+
+private:
+  OpBuilder &b;
+  Location loc;
+  ParallelOp op;
+  Value inside;
+};
+} // namespace
+
+/// [OC][IC][KH][KW] to [OC / B]([IC][KH][KW] or [IC / B][KH][KW][B])[B], zeros
+/// past the channels.
 Value Blocker::packFilter(OpBuilder &b, Location loc, Value filter,
                           bool blockedInput, bool depthwise) {
   auto type = cast<RankedTensorType>(filter.getType());
-  SmallVector<int64_t> shape = {type.getDimSize(0) / width};
-  SmallVector<AffineExpr> from(4);
-  auto next = [&](int64_t size) {
-    shape.push_back(size);
-    return b.getAffineDimExpr(shape.size() - 1);
-  };
-  from[0] = b.getAffineDimExpr(0) * width;
-  int64_t channels = type.getDimSize(1);
-  from[1] = next(blockedInput && !depthwise ? channels / width : channels);
-  for (int64_t d : {2, 3})
-    from[d] = next(type.getDimSize(d));
-  if (blockedInput && !depthwise)
-    from[1] = from[1] * width + next(width);
-  from[0] = from[0] + next(width);
-  Value to = tensor::EmptyOp::create(b, loc, shape, type.getElementType());
-  return copy(b, loc, filter, to, from);
+  ArrayRef<int64_t> from = type.getShape();
+  bool lanes = blockedInput && !depthwise;
+  SmallVector<int64_t> shape = {
+      blocksOf(from[0]), lanes ? blocksOf(from[1]) : from[1], from[2], from[3]};
+  if (lanes)
+    shape.push_back(width);
+  shape.push_back(width);
+  auto to = RankedTensorType::get(shape, type.getElementType());
+  ParallelOp op = makeParallel(b, loc, "Pack", spaceOf(b, loc, to, filter),
+                               filter, {}, {}, to);
+  OpBuilder::InsertionGuard guard(b);
+  PackBody body(b, loc, op);
+  Value oc =
+      body.channel(body.at(0), body.at(shape.size() - 1), width, from[0]);
+  Value ic =
+      lanes ? body.channel(body.at(1), body.at(4), width, from[1]) : body.at(1);
+  return body.finish({oc, ic, body.at(2), body.at(3)});
 }
 
+/// [C] to [C / B][B], zeros past the channels.
+Value Blocker::packVector(OpBuilder &b, Location loc, Value weight) {
+  auto type = cast<RankedTensorType>(weight.getType());
+  int64_t channels = type.getNumElements();
+  auto to =
+      RankedTensorType::get({blocksOf(channels), width}, type.getElementType());
+  if (divides(channels))
+    return ReshapeOp::create(b, loc, to, weight, ValueRange());
+  Value vector = ReshapeOp::create(
+      b, loc, RankedTensorType::get({channels}, type.getElementType()), weight,
+      ValueRange());
+  ParallelOp op = makeParallel(b, loc, "Pack", spaceOf(b, loc, to, weight),
+                               vector, {}, {}, to);
+  OpBuilder::InsertionGuard guard(b);
+  PackBody body(b, loc, op);
+  return body.finish(body.channel(body.at(0), body.at(1), width, channels));
+}
+
+/// Zeros around images of rank 5.
 Value Blocker::pad(OpBuilder &b, Location loc, Value x,
                    ArrayRef<int64_t> pads) {
   auto type = cast<RankedTensorType>(x.getType());
@@ -155,11 +254,8 @@ Value Blocker::pad(OpBuilder &b, Location loc, Value x,
   for (unsigned d : {0, 1})
     shape[d + 2] += pads[d] + pads[d + 2];
   auto padded = RankedTensorType::get(shape, type.getElementType());
-  SmallVector<Value> number = numberOf(x), space;
-  for (int64_t size : shape)
-    space.push_back(ShapedType::isDynamic(size) ? number[0]
-                                                : constant(b, loc, size));
-  auto op = makeParallel(b, loc, "Pad", space, x, {}, number, padded);
+  ParallelOp op = makeParallel(b, loc, "Pad", spaceOf(b, loc, padded, x), x, {},
+                               numberOf(x), padded);
   OpBuilder::InsertionGuard guard(b);
   Block &block = op.getBody().front();
   b.setInsertionPointToStart(&block);
@@ -177,12 +273,11 @@ Value Blocker::pad(OpBuilder &b, Location loc, Value x,
   {
     OpBuilder::InsertionGuard inBranch(b);
     b.setInsertionPointToStart(&branch.getThenRegion().front());
-    scf::YieldOp::create(
-        b, loc,
-        Value(memref::LoadOp::create(b, loc, block.getArgument(5), from)));
+    Value v = memref::LoadOp::create(b, loc, block.getArgument(5), from);
+    scf::YieldOp::create(b, loc, v);
     b.setInsertionPointToStart(&branch.getElseRegion().front());
-    scf::YieldOp::create(
-        b, loc, Value(arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0))));
+    v = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
+    scf::YieldOp::create(b, loc, v);
   }
   memref::StoreOp::create(b, loc, branch.getResult(0), block.getArgument(6),
                           at);
@@ -192,13 +287,10 @@ Value Blocker::pad(OpBuilder &b, Location loc, Value x,
 
 Value Blocker::addBias(OpBuilder &b, Location loc, Value y, Value bias) {
   auto type = cast<RankedTensorType>(y.getType());
-  Value blocks = ReshapeOp::create(
-      b, loc,
-      RankedTensorType::get({type.getDimSize(1), width}, b.getF32Type()), bias,
-      ValueRange());
   AffineMap identity = b.getMultiDimIdentityMap(5);
   return linalg::GenericOp::create(
-             b, loc, type, ValueRange{y, blocks}, empty(b, loc, type, y),
+             b, loc, type, ValueRange{y, packVector(b, loc, bias)},
+             empty(b, loc, type, y),
              ArrayRef<AffineMap>{identity, identity.getSubMap({1, 4}),
                                  identity},
              SmallVector<Iterator>(5, Iterator::parallel),
@@ -209,33 +301,13 @@ Value Blocker::addBias(OpBuilder &b, Location loc, Value y, Value bias) {
       .getResult(0);
 }
 
-bool Blocker::convolution(ConvOp op) {
-  auto yType = cast<RankedTensorType>(op.getResult().getType());
-  auto wType = cast<RankedTensorType>(op.getFilter().getType());
-  if (!areImages(op.getInput().getType()) || !areImages(yType) ||
-      !wType.hasStaticShape() || wType.getNumElements() == 0 ||
-      !isWeight(op.getFilter()) ||
-      llvm::any_of(op.getPads(), [](int64_t p) { return p < 0; }))
-    return false;
-  int64_t group = op.getGroup(), channels = wType.getDimSize(1);
-  int64_t outputs = wType.getDimSize(0);
-  Value in = find(op.getInput());
-  bool depthwise = group > 1 && channels == 1 && outputs == group;
-  if (depthwise ? !in || !divides(outputs) : !divides(outputs / group))
-    return false;
-  if (!depthwise && !divides(channels))
-    in = Value();
-  OpBuilder b(op);
+/// The sum itself, over unpadded images of two spatial dims.
+Value Blocker::convolve(OpBuilder &b, ConvOp op, const Window &w, Value x,
+                        Value filter, bool isBlocked) {
   Location loc = op.getLoc();
-  bool padded = llvm::any_of(op.getPads(), [](int64_t p) { return p != 0; });
-  if (!in) {
-    padConvolution(op, std::numeric_limits<int64_t>::max());
-  } else if (padded) {
-    in = pad(b, loc, in, op.getPads());
-  }
-  Value x = in ? in : op.getInput();
-  Value filter = packFilter(b, loc, op.getFilter(), bool(in), depthwise);
-
+  int64_t group = op.getGroup(), channels = w.filter.getDimSize(1);
+  int64_t outputs = w.filter.getDimSize(0);
+  bool depthwise = isBlocked && group == outputs && group > 1;
   // n, block, row, pixel, lane, then what is summed.
   SmallVector<AffineExpr> d;
   SmallVector<Iterator> kinds;
@@ -248,61 +320,135 @@ bool Blocker::convolution(ConvOp op) {
     loop(Iterator::parallel);
   AffineExpr zero = b.getAffineConstantExpr(0);
   SmallVector<AffineExpr> xAt = {d[0]}, wAt = {d[1]};
-  int64_t blocks = depthwise ? 1 : in ? channels / width : channels;
-  AffineExpr channel = blocks == 1 ? zero : loop(Iterator::reduction);
+  int64_t blocks = depthwise ? 1 : isBlocked ? blocksOf(channels) : channels;
+  bool taps = w.filter.getDimSize(2) * w.filter.getDimSize(3) > 1;
+  // There is always something to sum over, if only one element.
+  bool single = blocks == 1 && (taps || (isBlocked && !depthwise));
+  AffineExpr channel = single ? zero : loop(Iterator::reduction);
   wAt.push_back(channel);
   if (depthwise)
-    channel = d[1];
+    channel = channel + d[1];
   else if (group > 1)
     channel = channel + d[1].floorDiv(outputs / group / width) * blocks;
   xAt.push_back(channel);
   for (unsigned i : {0, 1}) {
-    AffineExpr at = d[2 + i] * op.getStrides()[i];
-    bool one = wType.getDimSize(2 + i) == 1;
+    AffineExpr at = d[2 + i] * w.strides[i];
+    bool one = w.filter.getDimSize(2 + i) == 1;
     AffineExpr tap = one ? zero : loop(Iterator::reduction);
-    xAt.push_back(one ? at : at + tap * op.getDilations()[i]);
+    xAt.push_back(one ? at : at + tap * w.dilations[i]);
     wAt.push_back(tap);
   }
   if (depthwise) {
     xAt.push_back(d[4]);
-  } else if (in) {
+  } else if (isBlocked) {
     AffineExpr lane = loop(Iterator::reduction);
     xAt.push_back(lane);
     wAt.push_back(lane);
   }
   wAt.push_back(d[4]);
-  // A sum over nothing but one element is a sum too.
-  if (d.size() == 5)
-    return false;
-  RankedTensorType type = typeOf(yType);
-  Value init = empty(b, loc, type, op.getResult());
+  RankedTensorType type = typeOf(w.result);
   Value nothing = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
-  init = linalg::FillOp::create(b, loc, nothing, init).getResult(0);
+  Value init = linalg::FillOp::create(b, loc, nothing,
+                                      empty(b, loc, type, op.getResult()))
+                   .getResult(0);
   unsigned loops = d.size();
-  Value y =
-      linalg::GenericOp::create(
-          b, loc, type, ValueRange{x, filter}, init,
-          ArrayRef<AffineMap>{AffineMap::get(loops, 0, xAt, b.getContext()),
-                              AffineMap::get(loops, 0, wAt, b.getContext()),
-                              AffineMap::get(loops, 0,
-                                             ArrayRef(d).take_front(5),
-                                             b.getContext())},
-          kinds,
-          [](OpBuilder &nested, Location at, ValueRange args) {
-            Value product = arith::MulFOp::create(
-                nested, at, args[0], args[1], arith::FastMathFlags::contract);
-            Value sum = arith::AddFOp::create(nested, at, args[2], product,
-                                              arith::FastMathFlags::contract);
-            linalg::YieldOp::create(nested, at, sum);
-          })
-          .getResult(0);
+  MLIRContext *context = b.getContext();
+  return linalg::GenericOp::create(
+             b, loc, type, ValueRange{x, filter}, init,
+             ArrayRef<AffineMap>{
+                 AffineMap::get(loops, 0, xAt, context),
+                 AffineMap::get(loops, 0, wAt, context),
+                 AffineMap::get(loops, 0, ArrayRef(d).take_front(5), context)},
+             kinds,
+             [](OpBuilder &nested, Location at, ValueRange args) {
+               Value product =
+                   arith::MulFOp::create(nested, at, args[0], args[1],
+                                         arith::FastMathFlags::contract);
+               Value sum =
+                   arith::AddFOp::create(nested, at, args[2], product,
+                                         arith::FastMathFlags::contract);
+               linalg::YieldOp::create(nested, at, sum);
+             })
+      .getResult(0);
+}
+
+bool Blocker::convolution(ConvOp op) {
+  auto xType = cast<RankedTensorType>(op.getInput().getType());
+  auto yType = cast<RankedTensorType>(op.getResult().getType());
+  auto wType = cast<RankedTensorType>(op.getFilter().getType());
+  if (!areImages(xType) || !areImages(yType) || xType.getRank() > 4 ||
+      !wType.hasStaticShape() || wType.getNumElements() == 0 ||
+      !isWeight(op.getFilter()) || (op.getBias() && !isWeight(op.getBias())) ||
+      llvm::any_of(op.getPads(), [](int64_t p) { return p < 0; }))
+    return false;
+  int64_t group = op.getGroup(), channels = wType.getDimSize(1);
+  int64_t outputs = wType.getDimSize(0);
+  Value in = find(op.getInput());
+  bool depthwise = group > 1 && channels == 1 && outputs == group;
+  if (depthwise) {
+    if (!in)
+      return false;
+  } else if (group > 1) {
+    if (!divides(outputs / group))
+      return false;
+    if (!divides(channels))
+      in = Value();
+  } else {
+    // At most a quarter of the lanes for nothing.
+    if (4 * outputs < 3 * width * blocksOf(outputs))
+      return false;
+    if (dirty.contains(in)) // what is not a channel is times zero
+      in = Value();
+  }
+  OpBuilder b(op);
+  Location loc = op.getLoc();
+  bool padded = llvm::any_of(op.getPads(), [](int64_t p) { return p != 0; });
+  if (!in && padded)
+    padConvolution(op, std::numeric_limits<int64_t>::max());
+  Value x = in ? in : op.getInput(), filter = op.getFilter();
+  Window w = {wType, yType, SmallVector<int64_t, 2>(op.getStrides()),
+              SmallVector<int64_t, 2>(op.getDilations())};
+  SmallVector<int64_t> pads(op.getPads());
+  bool flat = xType.getRank() == 3;
+  if (flat) {
+    auto withRow = [&](RankedTensorType type) {
+      SmallVector<int64_t> shape(type.getShape());
+      shape.insert(shape.begin() + 2, 1);
+      return RankedTensorType::get(shape, type.getElementType());
+    };
+    x = ReshapeOp::create(b, loc, withRow(cast<RankedTensorType>(x.getType())),
+                          x, numberOf(x));
+    w.filter = withRow(wType);
+    w.result = withRow(yType);
+    filter = ReshapeOp::create(b, loc, w.filter, filter, ValueRange());
+    w.strides.insert(w.strides.begin(), 1);
+    w.dilations.insert(w.dilations.begin(), 1);
+    pads = {0, pads[0], 0, pads[1]};
+  }
+  if (in && padded)
+    x = pad(b, loc, x, pads);
+  filter = packFilter(b, loc, filter, bool(in), depthwise);
+  Value y = convolve(b, op, w, x, filter, bool(in));
   if (op.getBias())
     y = addBias(b, loc, y, op.getBias());
+  if (flat)
+    y = ReshapeOp::create(b, loc, typeOf(yType), y, numberOf(y));
+  if (depthwise && dirty.contains(in))
+    dirty.insert(y);
   blocked[op.getResult()] = y;
   return true;
 }
 
-/// Operands and maps of an operation over (n, c, h, w), over (n, block, h, w,
+/// Whether finite operands give finite results.
+static bool staysFinite(linalg::GenericOp op) {
+  return llvm::all_of(op.getRegion().front(), [](Operation &inner) {
+    return isa<arith::ConstantOp, arith::AddFOp, arith::SubFOp, arith::MulFOp,
+               arith::MaximumFOp, arith::MinimumFOp, arith::NegFOp,
+               arith::CmpFOp, arith::SelectOp, linalg::YieldOp>(inner);
+  });
+}
+
+/// Operands and maps of an operation over (n, c, ..), over (n, block, ..,
 /// lane).
 bool Blocker::elementwise(linalg::GenericOp op) {
   if (op->getNumResults() != 1 || op.hasIndexSemantics() ||
@@ -311,20 +457,21 @@ bool Blocker::elementwise(linalg::GenericOp op) {
       op.payloadUsesValueFromOperand(op.getDpsInitOperand(0)))
     return false;
   auto type = cast<RankedTensorType>(op->getResult(0).getType());
+  unsigned rank = type.getRank();
   int64_t channels = type.getDimSize(1);
-  if (!divides(channels))
-    return false;
   bool extracts = false;
   op->getRegion(0).walk([&](tensor::ExtractOp) { extracts = true; });
   if (extracts)
     return false;
   OpBuilder b(op);
   Location loc = op.getLoc();
-  AffineExpr channel = b.getAffineDimExpr(1), lane = b.getAffineDimExpr(4);
+  AffineExpr channel = b.getAffineDimExpr(1), lane = b.getAffineDimExpr(rank);
+  AffineMap identity = b.getMultiDimIdentityMap(rank + 1);
   SmallVector<Value> inputs;
   SmallVector<AffineMap> maps;
+  SmallVector<unsigned> vectors; // inputs with an element a channel
   SmallVector<std::pair<unsigned, RankedTensorType>> reshapes;
-  bool any = false;
+  bool any = false, isDirty = false;
   for (OpOperand *operand : op.getDpsInputOperands()) {
     Value v = operand->get();
     AffineMap map = op.getMatchingIndexingMap(operand);
@@ -333,52 +480,62 @@ bool Blocker::elementwise(linalg::GenericOp op) {
       if (!found)
         return false;
       any = true;
+      isDirty |= dirty.contains(found);
       inputs.push_back(found);
-      maps.push_back(b.getMultiDimIdentityMap(5));
+      maps.push_back(identity);
       continue;
     }
     SmallVector<AffineExpr> exprs(map.getResults());
     if (map.isFunctionOfDim(1)) {
       auto from = cast<RankedTensorType>(v.getType());
-      // .., c, then dims of one element: .., block, lane.
-      while (isa<AffineConstantExpr>(exprs.back()))
-        exprs.pop_back();
-      if (exprs.back() != channel || !from.hasStaticShape() ||
-          from.getDimSize(exprs.size() - 1) != channels ||
-          llvm::any_of(from.getShape().drop_front(exprs.size()),
-                       [](int64_t d) { return d != 1; }))
+      if (!from.hasStaticShape() || llvm::count(exprs, channel) != 1)
         return false;
-      SmallVector<int64_t> shape(from.getShape().take_front(exprs.size()));
-      shape.back() /= width;
-      shape.push_back(width);
-      exprs.push_back(lane);
-      if (llvm::count(exprs, channel) != 1)
-        return false;
-      reshapes.push_back(
-          {inputs.size(), RankedTensorType::get(shape, from.getElementType())});
+      if (from.getNumElements() == channels && isWeight(v)) {
+        vectors.push_back(inputs.size());
+        exprs = {channel, lane};
+      } else {
+        // .., c, then dims of one element: .., block, lane.
+        while (isa<AffineConstantExpr>(exprs.back()))
+          exprs.pop_back();
+        if (exprs.back() != channel || !divides(channels) ||
+            from.getDimSize(exprs.size() - 1) != channels ||
+            llvm::any_of(from.getShape().drop_front(exprs.size()),
+                         [](int64_t d) { return d != 1; }))
+          return false;
+        SmallVector<int64_t> shape(from.getShape().take_front(exprs.size()));
+        shape.back() /= width;
+        shape.push_back(width);
+        exprs.push_back(lane);
+        reshapes.push_back({inputs.size(), RankedTensorType::get(
+                                               shape, from.getElementType())});
+      }
     }
     inputs.push_back(v);
-    maps.push_back(AffineMap::get(5, 0, exprs, b.getContext()));
+    maps.push_back(AffineMap::get(rank + 1, 0, exprs, b.getContext()));
   }
   if (!any)
     return false;
+  for (unsigned i : vectors)
+    inputs[i] = packVector(b, loc, inputs[i]);
   for (auto [i, shape] : reshapes)
     inputs[i] = ReshapeOp::create(b, loc, shape, inputs[i], ValueRange());
   RankedTensorType result = typeOf(type);
-  maps.push_back(b.getMultiDimIdentityMap(5));
+  maps.push_back(identity);
   auto generic = linalg::GenericOp::create(
       b, loc, result, inputs, empty(b, loc, result, op->getResult(0)), maps,
-      SmallVector<Iterator>(5, Iterator::parallel));
+      SmallVector<Iterator>(rank + 1, Iterator::parallel));
   IRMapping mapping;
   op.getRegion().cloneInto(&generic.getRegion(), mapping);
   blocked[op->getResult(0)] = generic.getResult(0);
+  if (!divides(channels) && (isDirty || !staysFinite(op)))
+    dirty.insert(generic.getResult(0));
   return true;
 }
 
-/// Over the pixels of images: the channels of the result lie as they should.
+/// Over the pixels of images: a vector a block.
 bool Blocker::reduction(linalg::GenericOp op) {
   if (op.getNumDpsInputs() != 1 || op->getNumResults() != 1 ||
-      op.getNumLoops() != 4 || op.hasIndexSemantics())
+      op.hasIndexSemantics())
     return false;
   Value in = find(op.getDpsInputs()[0]);
   auto fill = op.getDpsInits()[0].getDefiningOp<linalg::FillOp>();
@@ -387,9 +544,10 @@ bool Blocker::reduction(linalg::GenericOp op) {
   OpBuilder b(op);
   Location loc = op.getLoc();
   if (!in || !fill || !maps[0].isIdentity() ||
-      maps[1] != b.getMultiDimIdentityMap(4).getSubMap({0, 1}) ||
-      kinds[0] != Iterator::parallel || kinds[1] != Iterator::parallel)
+      maps[1] != maps[0].getSubMap({0, 1}) || kinds[0] != Iterator::parallel ||
+      kinds[1] != Iterator::parallel)
     return false;
+  unsigned rank = op.getNumLoops();
   auto from = cast<RankedTensorType>(in.getType());
   auto to = cast<RankedTensorType>(op->getResult(0).getType());
   auto type = RankedTensorType::get(
@@ -397,73 +555,100 @@ bool Blocker::reduction(linalg::GenericOp op) {
   Value init =
       linalg::FillOp::create(b, loc, fill.value(), empty(b, loc, type, in))
           .getResult(0);
-  AffineMap identity = b.getMultiDimIdentityMap(5);
+  AffineMap identity = b.getMultiDimIdentityMap(rank + 1);
   kinds.push_back(Iterator::parallel);
   auto generic = linalg::GenericOp::create(
       b, loc, type, in, init,
-      ArrayRef<AffineMap>{identity, identity.getSubMap({0, 1, 4})}, kinds);
+      ArrayRef<AffineMap>{identity, identity.getSubMap({0, 1, rank})}, kinds);
   IRMapping mapping;
   op.getRegion().cloneInto(&generic.getRegion(), mapping);
-  Value plain =
-      ReshapeOp::create(b, loc, to, generic.getResult(0), numberOf(in));
-  op->getResult(0).replaceAllUsesWith(plain);
+  op->getResult(0).replaceAllUsesWith(unpack(b, loc, generic.getResult(0), to));
   return true;
+}
+
+/// Between shapes of the same images.
+bool Blocker::reshape(ReshapeOp op) {
+  Value in = find(op.getSource());
+  auto to = cast<RankedTensorType>(op.getResult().getType());
+  auto from = cast<RankedTensorType>(op.getSource().getType());
+  if (!in || !areImages(to) || to.getDimSize(0) != from.getDimSize(0) ||
+      to.getDimSize(1) != from.getDimSize(1))
+    return false;
+  OpBuilder b(op);
+  Value y = ReshapeOp::create(b, op.getLoc(), typeOf(to), in, op.getSizes());
+  if (dirty.contains(in))
+    dirty.insert(y);
+  blocked[op.getResult()] = y;
+  return true;
+}
+
+/// Which operand of a load or a store is the memory; the indices follow.
+static std::optional<unsigned> memoryOperand(Operation *op) {
+  if (isa<memref::LoadOp>(op))
+    return 0;
+  if (isa<memref::StoreOp>(op))
+    return 1;
+  return std::nullopt;
 }
 
 /// An irregular operation in which each channel is on its own (pools, resizing
 /// of images): the same with a lane more.
 bool Blocker::channelwise(ParallelOp op) {
-  if (op.getSpace().size() != 4 || op->getNumResults() != 1 ||
-      op.getInputs().size() != 1 || op.getInPlace() ||
-      !areImages(op->getResult(0).getType()))
+  if (op->getNumResults() != 1 || op.getInputs().size() != 1 ||
+      op.getInPlace() || !areImages(op->getResult(0).getType()))
     return false;
   Value in = find(op.getInputs()[0]);
   auto type = cast<RankedTensorType>(op->getResult(0).getType());
-  auto channels = getConstantIntValue(op.getSpace()[1]);
-  if (!in || !channels || *channels != type.getDimSize(1) ||
-      !divides(*channels))
+  unsigned rank = type.getRank();
+  if (!in || op.getSpace().size() != rank ||
+      getConstantIntValue(op.getSpace()[1]) != type.getDimSize(1) ||
+      cast<RankedTensorType>(op.getInputs()[0].getType()).getDimSize(1) !=
+          type.getDimSize(1))
     return false;
   Block &body = op.getBody().front();
-  BlockArgument channel = body.getArgument(1), x = body.getArgument(4),
+  BlockArgument channel = body.getArgument(1), x = body.getArgument(rank),
                 y = body.getArguments().back();
+  // The channel is the second index of every access, and nothing else.
   for (OpOperand &use : channel.getUses()) {
-    unsigned first = isa<memref::LoadOp>(use.getOwner())    ? 1
-                     : isa<memref::StoreOp>(use.getOwner()) ? 2
-                                                            : 0;
-    if (!first || use.getOperandNumber() != first + 1 ||
-        !llvm::is_contained({Value(x), Value(y)},
-                            use.getOwner()->getOperand(first - 1)))
+    auto memory = memoryOperand(use.getOwner());
+    if (!memory || use.getOperandNumber() != *memory + 2)
+      return false;
+    Value of = use.getOwner()->getOperand(*memory);
+    if (of != x && of != y)
       return false;
   }
-  for (BlockArgument memory : {x, y})
-    for (OpOperand &use : memory.getUses()) {
-      Operation *user = use.getOwner();
-      unsigned first = isa<memref::LoadOp>(user)    ? 1
-                       : isa<memref::StoreOp>(user) ? 2
-                                                    : 0;
-      if (!first || user->getOperand(first + 1) != channel)
+  for (BlockArgument of : {x, y})
+    for (OpOperand &use : of.getUses()) {
+      auto memory = memoryOperand(use.getOwner());
+      if (!memory || use.getOwner()->getOperand(*memory + 2) != channel)
         return false;
     }
   OpBuilder b(op);
   Location loc = op.getLoc();
   SmallVector<Value> space(op.getSpace());
-  space[1] = constant(b, loc, *channels / width);
+  space[1] = constant(b, loc, blocksOf(type.getDimSize(1)));
   space.push_back(constant(b, loc, width));
   auto result = makeParallel(b, loc, op.getOp(), space, in, op.getScalars(),
                              op.getSizes(), typeOf(type));
   Block &block = result.getBody().front();
   IRMapping map;
   for (auto [i, arg] : llvm::enumerate(body.getArguments()))
-    map.map(arg, block.getArgument(i < 4 ? i : i + 1));
+    map.map(arg, block.getArgument(i < rank ? i : i + 1));
   b.setInsertionPointToStart(&block);
   for (Operation &inner : body)
     b.clone(inner, map);
-  Value lane = block.getArgument(4);
+  Value lane = block.getArgument(rank);
   block.walk([&](Operation *inner) {
-    if (isa<memref::LoadOp, memref::StoreOp>(inner))
+    auto memory = memoryOperand(inner);
+    if (memory &&
+        llvm::is_contained({map.lookup(Value(x)), map.lookup(Value(y))},
+                           inner->getOperand(*memory)))
       inner->insertOperands(inner->getNumOperands(), lane);
   });
   blocked[op->getResult(0)] = result.getResult(0);
+  // A window may hold nothing but padding.
+  if (!divides(type.getDimSize(1)))
+    dirty.insert(result.getResult(0));
   return true;
 }
 
@@ -488,7 +673,8 @@ bool Blocker::concat(ParallelOp op) {
     return false;
   OpBuilder b(op);
   Location loc = op.getLoc();
-  SmallVector<Value> inputs, space;
+  unsigned rank = type.getRank() + 1;
+  SmallVector<Value> inputs;
   SmallVector<int64_t> ends;
   for (Value v : op.getInputs()) {
     Value found = find(v);
@@ -497,14 +683,12 @@ bool Blocker::concat(ParallelOp op) {
                    cast<RankedTensorType>(v.getType()).getDimSize(1) / width);
   }
   RankedTensorType to = typeOf(type);
-  SmallVector<Value> number = numberOf(op->getResult(0));
-  for (int64_t size : to.getShape())
-    space.push_back(ShapedType::isDynamic(size) ? number[0]
-                                                : constant(b, loc, size));
-  auto result = makeParallel(b, loc, "Concat", space, inputs, {}, number, to);
+  Value y = op->getResult(0);
+  auto result = makeParallel(b, loc, "Concat", spaceOf(b, loc, to, y), inputs,
+                             {}, numberOf(y), to);
   Block &block = result.getBody().front();
   b.setInsertionPointToStart(&block);
-  SmallVector<Value> at(block.getArguments().take_front(5));
+  SmallVector<Value> at(block.getArguments().take_front(rank));
   // A binary search over where the inputs end.
   std::function<Value(size_t, size_t)> pick = [&](size_t lo,
                                                   size_t hi) -> Value {
@@ -513,7 +697,7 @@ bool Blocker::concat(ParallelOp op) {
       if (lo)
         from[1] = arith::SubIOp::create(b, loc, at[1],
                                         constant(b, loc, ends[lo - 1]));
-      return memref::LoadOp::create(b, loc, block.getArgument(5 + lo), from);
+      return memref::LoadOp::create(b, loc, block.getArgument(rank + lo), from);
     }
     size_t middle = (lo + hi) / 2;
     Value before =
@@ -530,7 +714,7 @@ bool Blocker::concat(ParallelOp op) {
   Value v = pick(0, inputs.size());
   memref::StoreOp::create(b, loc, v, block.getArguments().back(), at);
   YieldOp::create(b, loc);
-  blocked[op->getResult(0)] = result.getResult(0);
+  blocked[y] = result.getResult(0);
   return true;
 }
 

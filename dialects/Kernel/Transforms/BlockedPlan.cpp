@@ -38,9 +38,9 @@ struct Dims {
   bool depthwise = false;
 };
 
-/// Pixels and blocks of channels whose sums are in registers.
+/// Rows, pixels of each and blocks of channels whose sums are in registers.
 struct Tile {
-  int64_t pixels = 1, blocks = 1;
+  int64_t rows = 1, pixels = 1, blocks = 1;
 };
 } // namespace
 
@@ -143,6 +143,7 @@ static std::string classify(linalg::LinalgOp op, Dims &dims) {
   if (dims.depthwise && growth(address, dims.lane, x.getNumDims()) != 1)
     return "the input is not contiguous along the result's last dim";
   if (!growth(address, dims.pixel, x.getNumDims()) ||
+      !growth(address, dims.row, x.getNumDims()) ||
       !growth(addressOf(w, wType), dims.block, w.getNumDims()))
     return "an address does not grow evenly";
   return "";
@@ -153,30 +154,38 @@ bool kernel::isBlockedConv(linalg::LinalgOp op) {
   return classify(op, dims).empty();
 }
 
-/// The tile that needs the fewest cycles for `pixels` pixels in `blocks`
-/// blocks: a multiply-add counts one, a load a half, and fewer than eight sums
-/// wait for each other.
-static Tile chooseTile(int64_t pixels, int64_t blocks, bool depthwise,
-                       const TargetInfo &info) {
+/// The tile that needs the fewest cycles for images of `rows` x `pixels` in
+/// `blocks` blocks: a multiply-add counts one, a vector of the filter (from the
+/// second level cache) two, an element of the input a half, and fewer than eight
+/// sums wait for each other. Several rows only where they are short.
+static Tile chooseTile(int64_t rows, int64_t pixels, int64_t blocks,
+                       bool depthwise, const TargetInfo &info) {
   Tile best;
   double bestCost = std::numeric_limits<double>::max();
   auto cost = [&](int64_t p, int64_t v) {
-    return std::max<double>(p * v, 8) + 0.5 * (depthwise ? p * v + v : p + v);
+    return std::max<double>(p * v, 8) + 0.5 * (depthwise ? p * v : p) + 2 * v;
   };
   int64_t registers = info.vectorRegisters - 1;
   for (int64_t v = 1; v <= std::min<int64_t>(blocks, 4); ++v) {
     if (blocks % v)
       continue;
-    for (int64_t p = 1; p <= std::min<int64_t>(pixels, 30); ++p) {
-      if (p * v + v > registers || p * v > registers - 2)
-        break;
-      double all = double(pixels / p) * cost(p, v);
-      if (pixels % p)
-        all += cost(pixels % p, v);
-      all *= double(blocks / v);
-      if (all <= bestCost)
-        best = {p, v}, bestCost = all;
-    }
+    for (int64_t r = 1; r <= rows; ++r)
+      for (int64_t p = r == 1 ? 1 : pixels; p <= pixels; ++p) {
+        if (r * p * v + v > registers || r * p * v > registers - 2)
+          break;
+        auto row = [&](int64_t together) {
+          double all = double(pixels / p) * cost(together * p, v);
+          if (pixels % p)
+            all += cost(together * (pixels % p), v);
+          return all;
+        };
+        double all = double(rows / r) * row(r);
+        if (rows % r)
+          all += row(rows % r);
+        all *= double(blocks / v);
+        if (all <= bestCost)
+          best = {r, p, v}, bestCost = all;
+      }
   }
   return best;
 }
@@ -201,9 +210,13 @@ private:
   Value offset(Value base, int64_t by) {
     return by ? Value(arith::AddIOp::create(b, loc, base, tb.index(by))) : base;
   }
-  void emitTile(Value firstPixel, int64_t pixels);
-  SmallVector<Value> sum(unsigned tap, int64_t pixels, ValueRange acc);
-  SmallVector<Value> multiply(int64_t pixels, ValueRange acc);
+  Value times(Value v, int64_t by) {
+    return by == 1 ? v : Value(arith::MulIOp::create(b, loc, v, tb.index(by)));
+  }
+  void emitRows(Value firstTile, int64_t rows);
+  void emitTile(Value firstPixel, int64_t rows, int64_t pixels);
+  SmallVector<Value> sum(unsigned tap, ValueRange acc);
+  SmallVector<Value> multiply(ValueRange acc);
 
   TileBuilder &tb;
   OpBuilder &b;
@@ -218,7 +231,9 @@ private:
   VectorType vec;
   Value start, X, W, Y;
   AffineExpr xAt, wAt;
-  int64_t perPixel = 0, perBlock = 0;
+  int64_t perRow = 0, perPixel = 0, perBlock = 0; // steps in X, X and W
+  int64_t pixels = 0, tilesPerGroup = 1;
+  int64_t rowsNow = 1, pixelsNow = 1; // of the tile being emitted
   SmallVector<Value> ivs;
 };
 } // namespace
@@ -239,15 +254,15 @@ Value Emitter::flat(Value tensor) {
 }
 
 /// One tap: a vector of the filter a block, an element of the input a pixel.
-SmallVector<Value> Emitter::multiply(int64_t pixels, ValueRange acc) {
+SmallVector<Value> Emitter::multiply(ValueRange acc) {
   Value w = address(wAt), x = address(xAt);
   SmallVector<Value> filter;
   for (int64_t v = 0; v < tile.blocks; ++v)
     filter.push_back(
         vector::LoadOp::create(b, loc, vec, W, offset(w, v * perBlock)));
   SmallVector<Value> next;
-  for (int64_t p = 0; p < pixels; ++p) {
-    Value at = offset(x, p * perPixel), in;
+  for (int64_t p = 0; p < rowsNow * pixelsNow; ++p) {
+    Value at = offset(x, p / pixelsNow * perRow + p % pixelsNow * perPixel), in;
     if (dims.depthwise)
       in = vector::LoadOp::create(b, loc, vec, X, at);
     else
@@ -260,15 +275,15 @@ SmallVector<Value> Emitter::multiply(int64_t pixels, ValueRange acc) {
 }
 
 /// The loops over taps[tap..]; some rounds of the innermost one at once.
-SmallVector<Value> Emitter::sum(unsigned tap, int64_t pixels, ValueRange acc) {
+SmallVector<Value> Emitter::sum(unsigned tap, ValueRange acc) {
   if (tap == dims.taps.size())
-    return multiply(pixels, acc);
+    return multiply(acc);
   unsigned d = dims.taps[tap];
   int64_t trip = size(d);
   bool innermost = tap + 1 == dims.taps.size();
   int64_t unroll = 1;
   if (innermost)
-    unroll = trip % 4 == 0 ? 4 : trip <= 3 ? trip : 1;
+    unroll = trip % 4 == 0 ? 4 : trip <= 7 ? trip : 1;
   auto loop = scf::ForOp::create(b, loc, tb.index(0), tb.index(trip),
                                  tb.index(unroll), acc);
   OpBuilder::InsertionGuard guard(b);
@@ -276,31 +291,55 @@ SmallVector<Value> Emitter::sum(unsigned tap, int64_t pixels, ValueRange acc) {
   SmallVector<Value> next(loop.getRegionIterArgs());
   for (int64_t u = 0; u < unroll; ++u) {
     ivs[d] = offset(loop.getInductionVar(), u);
-    next = sum(tap + 1, pixels, next);
+    next = sum(tap + 1, next);
   }
   scf::YieldOp::create(b, loc, next);
   return SmallVector<Value>(loop.getResults());
 }
 
-void Emitter::emitTile(Value firstPixel, int64_t pixels) {
+void Emitter::emitTile(Value firstPixel, int64_t rows, int64_t pixels) {
   ivs[dims.pixel] = firstPixel;
   ivs[dims.lane] = tb.index(0);
-  SmallVector<Value> acc(pixels * tile.blocks, start);
-  acc = sum(0, pixels, acc);
+  rowsNow = rows;
+  pixelsNow = pixels;
+  SmallVector<Value> acc(rows * pixels * tile.blocks, start);
+  acc = sum(0, acc);
   for (int64_t v = 0; v < tile.blocks; ++v)
-    for (int64_t p = 0; p < pixels; ++p) {
+    for (int64_t p = 0; p < rows * pixels; ++p) {
       SmallVector<Value> point;
       for (unsigned d : dims.outer)
         point.push_back(ivs[d]);
       point.push_back(offset(ivs[dims.block], v));
       if (runs.empty())
-        point.push_back(ivs[dims.row]);
-      point.push_back(offset(firstPixel, p));
+        point.push_back(offset(ivs[dims.row], p / pixels));
+      point.push_back(offset(firstPixel, p % pixels));
       point.push_back(tb.index(0));
       Value value = applyEpilogue(tb, epilogue, acc[p * tile.blocks + v], point,
                                   vec.getNumElements(), Value(), runs);
       storeVector(tb, value, Y, point, Value());
     }
+}
+
+/// The workgroup's tiles of `rows` rows from ivs[row] on.
+void Emitter::emitRows(Value firstTile, int64_t rows) {
+  int64_t tiles = pixels / tile.pixels, rest = pixels % tile.pixels;
+  Value end = offset(firstTile, tilesPerGroup);
+  if (tiles) {
+    Value last = arith::MinUIOp::create(b, loc, end, tb.index(tiles));
+    auto loop =
+        scf::ForOp::create(b, loc, firstTile, last, tb.index(1), ValueRange());
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    emitTile(times(loop.getInductionVar(), tile.pixels), rows, tile.pixels);
+  }
+  if (rest) {
+    Value here = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ugt, end,
+                                       tb.index(tiles));
+    auto branch = scf::IfOp::create(b, loc, here, false);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(&branch.getThenRegion().front());
+    emitTile(tb.index(tiles * tile.pixels), rows, rest);
+  }
 }
 
 void Emitter::run(Value initial) {
@@ -318,7 +357,8 @@ void Emitter::run(Value initial) {
   bool joined = joins(maps, kinds);
   if (joined && epilogue.op)
     joined = joins(last.getIndexingMapsArray(), last.getIteratorTypesArray());
-  int64_t rows = size(dims.row), pixels = size(dims.pixel);
+  int64_t rows = size(dims.row);
+  pixels = size(dims.pixel);
   if (joined) {
     pixels *= rows;
     rows = 1;
@@ -327,10 +367,11 @@ void Emitter::run(Value initial) {
   auto wType = cast<RankedTensorType>(op.getDpsInputs()[1].getType());
   xAt = addressOf(maps[0], xType);
   wAt = addressOf(maps[1], wType);
+  perRow = *growth(xAt, dims.row, op.getNumLoops());
   perPixel = *growth(xAt, dims.pixel, op.getNumLoops());
   perBlock = *growth(wAt, dims.block, op.getNumLoops());
   int64_t shared = sharedBlocks(xAt, dims.block, size(dims.block));
-  tile = chooseTile(pixels, shared, dims.depthwise, info);
+  tile = chooseTile(rows, pixels, shared, dims.depthwise, info);
   vec = vectorOf(b.getF32Type(), size(dims.lane));
   start = vector::BroadcastOp::create(b, loc, vec, initial);
   X = flat(op.getDpsInputs()[0]);
@@ -347,59 +388,53 @@ void Emitter::run(Value initial) {
     Y = mergeOperand(tb, Y, identity, runs).first;
   }
 
-  int64_t perRow = pixels * tile.blocks * vec.getNumElements();
+  int64_t work = tile.rows * pixels * tile.blocks * vec.getNumElements();
   for (unsigned d : dims.taps)
-    perRow *= size(d);
-  int64_t tiles = pixels / tile.pixels, rest = pixels % tile.pixels;
+    work *= size(d);
   // A workgroup has whole rows, or a part of a long one.
-  int64_t tilesPerGroup = tiles + (rest != 0), rowsPerGroup = 1;
-  if (perRow > kWorkPerGroup)
+  tilesPerGroup = llvm::divideCeil(pixels, tile.pixels);
+  int64_t strips = llvm::divideCeil(rows, tile.rows), stripsPerGroup = 1;
+  if (work > kWorkPerGroup)
     tilesPerGroup = std::max<int64_t>(
-        1, tilesPerGroup / llvm::divideCeil(perRow, kWorkPerGroup));
+        1, tilesPerGroup / llvm::divideCeil(work, kWorkPerGroup));
   else
-    rowsPerGroup = std::clamp<int64_t>(
-        kWorkPerGroup / std::max<int64_t>(perRow, 1), 1, rows);
+    stripsPerGroup = std::clamp<int64_t>(
+        kWorkPerGroup / std::max<int64_t>(work, 1), 1, strips);
   SmallVector<OpFoldResult> extents;
   for (unsigned d : dims.outer)
     extents.push_back(sizes[d]);
   extents.push_back(b.getIndexAttr(size(dims.block) / tile.blocks));
-  extents.push_back(b.getIndexAttr(llvm::divideCeil(rows, rowsPerGroup)));
-  extents.push_back(
-      b.getIndexAttr(llvm::divideCeil(tiles + (rest != 0), tilesPerGroup)));
+  extents.push_back(b.getIndexAttr(llvm::divideCeil(strips, stripsPerGroup)));
+  extents.push_back(b.getIndexAttr(
+      llvm::divideCeil(llvm::divideCeil(pixels, tile.pixels), tilesPerGroup)));
   SmallVector<Value> at = tb.makeGrid(extents);
   ivs.assign(op.getNumLoops(), tb.index(0));
   for (auto [d, v] : llvm::zip(dims.outer, at))
     ivs[d] = v;
   ArrayRef<Value> inner = ArrayRef(at).take_back(3);
-  auto times = [&](Value v, int64_t by) -> Value {
-    return by == 1 ? v : Value(arith::MulIOp::create(b, loc, v, tb.index(by)));
-  };
-  auto least = [&](Value v, int64_t most) -> Value {
-    return arith::MinUIOp::create(b, loc, v, tb.index(most));
-  };
   ivs[dims.block] = times(inner[0], tile.blocks);
-  Value firstRow = times(inner[1], rowsPerGroup);
-  Value lastRow = least(offset(firstRow, rowsPerGroup), rows);
-  auto rowLoop =
-      scf::ForOp::create(b, loc, firstRow, lastRow, tb.index(1), ValueRange());
+  Value firstTile = times(inner[2], tilesPerGroup);
+  Value begin = times(inner[1], stripsPerGroup);
+  Value end = offset(begin, stripsPerGroup);
+  int64_t whole = rows / tile.rows, rest = rows % tile.rows;
   OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(rowLoop.getBody());
-  ivs[dims.row] = joined ? tb.index(0) : rowLoop.getInductionVar();
-  Value first = times(inner[2], tilesPerGroup);
-  Value end = offset(first, tilesPerGroup);
-  if (tiles) {
-    auto tileLoop = scf::ForOp::create(b, loc, first, least(end, tiles),
-                                       tb.index(1), ValueRange());
+  if (whole) {
+    Value last = arith::MinUIOp::create(b, loc, end, tb.index(whole));
+    auto loop =
+        scf::ForOp::create(b, loc, begin, last, tb.index(1), ValueRange());
     OpBuilder::InsertionGuard inLoop(b);
-    b.setInsertionPointToStart(tileLoop.getBody());
-    emitTile(times(tileLoop.getInductionVar(), tile.pixels), tile.pixels);
+    b.setInsertionPointToStart(loop.getBody());
+    ivs[dims.row] =
+        joined ? tb.index(0) : times(loop.getInductionVar(), tile.rows);
+    emitRows(firstTile, tile.rows);
   }
   if (rest) {
     Value here = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ugt, end,
-                                       tb.index(tiles));
+                                       tb.index(whole));
     auto branch = scf::IfOp::create(b, loc, here, false);
     b.setInsertionPointToStart(&branch.getThenRegion().front());
-    emitTile(tb.index(tiles * tile.pixels), rest);
+    ivs[dims.row] = tb.index(whole * tile.rows);
+    emitRows(firstTile, rest);
   }
 }
 
