@@ -128,7 +128,7 @@ void LaneBuilder::unflatten(ValueRange values, ValueRange from) {
       from = from.drop_front();
       continue;
     }
-    unsigned n = type.getNumElements() / group;
+    unsigned n = layoutOf(v)->offsets.size();
     tiles[v] = SmallVector<Value>(from.take_front(n));
     from = from.drop_front(n);
   }
@@ -177,7 +177,7 @@ LogicalResult LaneBuilder::emitIf(scf::IfOp op) {
     }
     if (!layoutOf(v))
       return op.emitError("yields a tile that cannot be dealt to lanes");
-    types.append(tile.getNumElements() / group, tile.getElementType());
+    types.append(layoutOf(v)->offsets.size(), tile.getElementType());
   }
   bool hasElse = !op.getElseRegion().empty();
   auto branch = scf::IfOp::create(b, op.getLoc(), types,
@@ -332,5 +332,6 @@ LogicalResult kernel::distribute(FuncOp kernel, const TargetInfo &info) {
   if (kernel.getForm() != Form::tiled || !kernel.getGroup())
     return kernel.emitError(
         "only form(tiled) with a group becomes form(lanes)");
+  expandBoxCopies(kernel);
   return LaneBuilder(kernel, info).run();
 }

@@ -33,7 +33,7 @@ static bool isOfRing(Value memref) {
   return isa_and_nonnull<RingAcquireOp, RingWaitOp>(memref.getDefiningOp());
 }
 
-static bool isMultiple(Value v, int64_t n) {
+bool kernel::isMultiple(Value v, int64_t n) {
   if (auto c = getConstantIntValue(v))
     return *c % n == 0;
   if (auto arg = dyn_cast<BlockArgument>(v)) {

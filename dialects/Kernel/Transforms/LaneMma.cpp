@@ -7,11 +7,11 @@
 //
 // The accumulator lies over a grid of subgroups, each of which has some rows
 // and columns of the unit's shape; within these, lanes hold what the unit's row
-// of facts says. A kernel.mma is the anchor of that layout: what is computed of
-// its sums element by element, or carried by loops, lies in the same way.
+// of facts says (LaneLayouts.cpp). Operands lie in workgroup memory, from where
+// each lane loads its part, or in registers as the unit wants them.
 //
 //===----------------------------------------------------------------------===//
-#include "dialects/Kernel/Transforms/Lanes.h"
+#include "dialects/Kernel/Transforms/LaneLayouts.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -19,201 +19,6 @@
 using namespace mlir;
 using namespace isthmus;
 using namespace isthmus::kernel;
-
-//===----------------------------------------------------------------------===//
-// Which tiles lie alike
-//===----------------------------------------------------------------------===//
-
-LogicalResult LaneBuilder::findAnchors(Region &tiled) {
-  auto join = [&](Value x, Value y) {
-    auto tx = dyn_cast<VectorType>(x.getType()),
-         ty = dyn_cast<VectorType>(y.getType());
-    if (tx && ty && tx.getRank() == 2 && tx.getShape() == ty.getShape())
-      alike.unionSets(x.getAsOpaquePointer(), y.getAsOpaquePointer());
-  };
-  SmallVector<MmaOp> products;
-  tiled.walk([&](Operation *op) {
-    if (auto loop = dyn_cast<scf::ForOp>(op)) {
-      for (unsigned i = 0; i < loop.getNumResults(); ++i) {
-        join(loop.getResult(i), loop.getInitArgs()[i]);
-        join(loop.getResult(i), loop.getRegionIterArg(i));
-        join(loop.getResult(i), loop.getBody()->getTerminator()->getOperand(i));
-      }
-    } else if (auto branch = dyn_cast<scf::IfOp>(op)) {
-      for (unsigned i = 0; i < branch.getNumResults(); ++i)
-        for (Block *block : {branch.thenBlock(), branch.elseBlock()})
-          join(branch.getResult(i), block->getTerminator()->getOperand(i));
-    } else if (auto mma = dyn_cast<MmaOp>(op)) {
-      join(mma.getResult(), mma.getAcc());
-      if (mma.getUnit())
-        products.push_back(mma);
-    } else if (OpTrait::hasElementwiseMappableTraits(op) &&
-               op->getNumResults() == 1) {
-      for (Value v : op->getOperands())
-        join(op->getResult(0), v);
-    }
-  });
-  for (MmaOp op : products) {
-    const MatrixUnit *unit = findUnit(info.units, *op.getUnit());
-    if (!unit)
-      return op.emitError("names a matrix unit that ")
-             << (info.name.empty() ? "no target" : info.name)
-             << " does not have: " << *op.getUnit();
-    void *leader =
-        alike.getOrInsertLeaderValue(op.getResult().getAsOpaquePointer());
-    auto [it, fresh] = anchors.try_emplace(leader, unit);
-    if (it->second != unit)
-      return op.emitError("needs its sums in another layout than ")
-             << it->second->name << ": a relayout that is not made yet";
-  }
-  return success();
-}
-
-const MatrixUnit *LaneBuilder::unitOf(Value tile) {
-  if (anchors.empty())
-    return nullptr;
-  auto it = alike.findLeader(tile.getAsOpaquePointer());
-  return it == alike.member_end() ? nullptr : anchors.lookup(*it);
-}
-
-//===----------------------------------------------------------------------===//
-// Fragments
-//===----------------------------------------------------------------------===//
-
-namespace {
-struct Place {
-  int64_t row, column;
-};
-/// What the bits of a register's and of a lane's number mean in a tile.
-struct Bits {
-  SmallVector<Place> registers, lanes;
-};
-/// How many parts of the unit's shape a subgroup has either way, and how many
-/// subgroups there are.
-struct Parts {
-  int64_t m, n, subgroupsM, subgroupsN;
-};
-} // namespace
-
-static Bits bitsOf(const Fragment &fragment, int64_t columns) {
-  Bits bits;
-  for (int64_t at : fragment.registers)
-    bits.registers.push_back({at / columns, at % columns});
-  for (int64_t at : fragment.lanes)
-    bits.lanes.push_back({at / columns, at % columns});
-  return bits;
-}
-
-/// The element that register `r` holds, the lane's part aside.
-static Place placeOf(const Bits &bits, int64_t r) {
-  Place place = {0, 0};
-  for (auto [i, bit] : llvm::enumerate(bits.registers))
-    if (r >> i & 1)
-      place.row += bit.row, place.column += bit.column;
-  return place;
-}
-
-/// The subgroups as square as they go, so that each loads little of A and B.
-static std::optional<Parts> partsOf(int64_t m, int64_t n,
-                                    const MatrixUnit &unit, int64_t subgroups) {
-  std::optional<Parts> best;
-  for (int64_t s = 1; s <= subgroups; s *= 2) {
-    int64_t t = subgroups / s;
-    if (m % (s * unit.m) || n % (t * unit.n))
-      continue;
-    Parts parts = {m / (s * unit.m), n / (t * unit.n), s, t};
-    if (!best || m / s + n / t < m / best->subgroupsM + n / best->subgroupsN)
-      best = parts;
-  }
-  return best;
-}
-
-bool kernel::canDeal(int64_t m, int64_t n, const MatrixUnit &unit,
-                     int64_t subgroups) {
-  return partsOf(m, n, unit, subgroups).has_value();
-}
-
-/// The sum of to[i] over the set bits i of `v`, which has no others.
-static Value scatter(OpBuilder &b, Location loc, Value v,
-                     ArrayRef<int64_t> to) {
-  auto index = [&](int64_t c) -> Value {
-    return arith::ConstantIndexOp::create(b, loc, c);
-  };
-  Value sum;
-  for (unsigned i = 0; i < to.size();) {
-    unsigned end = i + 1;
-    while (to[i] && end < to.size() && to[end] == 2 * to[end - 1])
-      ++end;
-    if (to[i]) {
-      Value part = v;
-      if (i)
-        part = arith::ShRUIOp::create(b, loc, part, index(i));
-      if (end < to.size())
-        part = arith::AndIOp::create(b, loc, part,
-                                     index((int64_t(1) << (end - i)) - 1));
-      if (to[i] > 1)
-        part = arith::MulIOp::create(b, loc, part, index(to[i]));
-      sum = sum ? Value(arith::AddIOp::create(b, loc, sum, part)) : part;
-    }
-    i = end;
-  }
-  return sum ? sum : index(0);
-}
-
-static std::pair<Value, Value> laneParts(OpBuilder &b, Location loc, Value v,
-                                         ArrayRef<Place> bits) {
-  SmallVector<int64_t> rows, columns;
-  for (Place bit : bits)
-    rows.push_back(bit.row), columns.push_back(bit.column);
-  return {scatter(b, loc, v, rows), scatter(b, loc, v, columns)};
-}
-
-/// Where the tile part of this lane's subgroup begins.
-static std::pair<Value, Value> originOf(LaneBuilder &lb, Location loc,
-                                        const Parts &parts,
-                                        const MatrixUnit &unit) {
-  OpBuilder &b = lb.b;
-  if (lb.group == int64_t(lb.subgroup))
-    return {lb.index(loc, 0), lb.index(loc, 0)};
-  Value number =
-      arith::DivUIOp::create(b, loc, lb.lane, lb.index(loc, lb.subgroup));
-  Value across = lb.index(loc, parts.subgroupsN);
-  auto times = [&](Value v, int64_t n) -> Value {
-    return arith::MulIOp::create(b, loc, v, lb.index(loc, n));
-  };
-  return {
-      times(arith::DivUIOp::create(b, loc, number, across), parts.m * unit.m),
-      times(arith::RemUIOp::create(b, loc, number, across), parts.n * unit.n)};
-}
-
-static Value inSubgroup(LaneBuilder &lb, Location loc) {
-  return arith::RemUIOp::create(lb.b, loc, lb.lane, lb.index(loc, lb.subgroup));
-}
-
-bool LaneBuilder::unitLayout(VectorType type, const MatrixUnit &unit,
-                             LaneLayout &layout) {
-  std::optional<Parts> parts;
-  if (subgroup && type.getRank() == 2 && group % subgroup == 0)
-    parts =
-        partsOf(type.getDimSize(0), type.getDimSize(1), unit, group / subgroup);
-  if (!parts)
-    return false;
-  Location loc = kernel.getLoc();
-  Bits bits = bitsOf(unit.fragmentC, unit.n);
-  auto [row, column] = originOf(*this, loc, *parts, unit);
-  auto [laneRow, laneColumn] =
-      laneParts(b, loc, inSubgroup(*this, loc), bits.lanes);
-  layout.base = {arith::AddIOp::create(b, loc, row, laneRow),
-                 arith::AddIOp::create(b, loc, column, laneColumn)};
-  for (int64_t i = 0; i < parts->m; ++i)
-    for (int64_t j = 0; j < parts->n; ++j)
-      for (int64_t r = 0; r < int64_t(1) << bits.registers.size(); ++r) {
-        Place place = placeOf(bits, r);
-        layout.offsets.push_back(
-            {i * unit.m + place.row, j * unit.n + place.column});
-      }
-  return true;
-}
 
 //===----------------------------------------------------------------------===//
 // Loads
@@ -238,10 +43,10 @@ public:
 
   /// This lane's part of the fragment at `at`, both in the operand's own rows
   /// and columns.
-  Value load(Bits bits, Place at) {
+  Value load(LaneBits bits, TilePlace at) {
     if (transposed) {
       for (auto *list : {&bits.registers, &bits.lanes})
-        for (Place &bit : *list)
+        for (TilePlace &bit : *list)
           std::swap(bit.row, bit.column);
       std::swap(at.row, at.column);
     }
@@ -249,11 +54,17 @@ public:
     return areMatrices(bits, turned) ? loadMatrices(bits, at, turned)
                                      : loadRuns(bits, at);
   }
+  /// The columns (A) or rows (B) that are summed over lie side by side, and no
+  /// matrices are loaded.
+  bool liesAlong(bool isA) const {
+    return !lb.info.matrixLoads && transposed != isA;
+  }
+  int64_t elementBytes() const { return bytes; }
   /// Whether `load` brings whole matrices, up to four at once.
-  bool byMatrices(Bits bits) {
+  bool byMatrices(LaneBits bits) {
     if (transposed)
       for (auto *list : {&bits.registers, &bits.lanes})
-        for (Place &bit : *list)
+        for (TilePlace &bit : *list)
           std::swap(bit.row, bit.column);
     bool turned;
     return areMatrices(bits, turned);
@@ -268,7 +79,7 @@ private:
   /// Registers of a word: elements side by side, or of one column.
   unsigned wordBits() const { return llvm::Log2_64(4 / bytes); }
 
-  bool areMatrices(const Bits &bits, bool &turned) const {
+  bool areMatrices(const LaneBits &bits, bool &turned) const {
     if (!lb.info.matrixLoads || lb.subgroup != 32 || bits.lanes.size() != 5 ||
         pitch * bytes % 16 || bytes > 4)
       return false;
@@ -276,9 +87,9 @@ private:
     if (bits.registers.size() < word || bits.registers.size() > word + 2)
       return false;
     // The bits that walk along 16 bytes, then those that walk over 8 rows.
-    SmallVector<Place> along(ArrayRef(bits.registers).take_front(word));
+    SmallVector<TilePlace> along(ArrayRef(bits.registers).take_front(word));
     along.append({bits.lanes[0], bits.lanes[1]});
-    auto walks = [&](ArrayRef<Place> list, bool rows) {
+    auto walks = [&](ArrayRef<TilePlace> list, bool rows) {
       for (auto [i, bit] : llvm::enumerate(list)) {
         int64_t step = int64_t(1) << i;
         if (bit.row != (rows ? step : 0) || bit.column != (rows ? 0 : step))
@@ -286,7 +97,7 @@ private:
       }
       return true;
     };
-    ArrayRef<Place> over = ArrayRef(bits.lanes).drop_front(2);
+    ArrayRef<TilePlace> over = ArrayRef(bits.lanes).drop_front(2);
     turned = false;
     if (walks(along, false) && walks(over, true))
       return true;
@@ -294,12 +105,12 @@ private:
     return bytes == 2 && walks(along, true) && walks(over, false);
   }
 
-  Value loadMatrices(const Bits &bits, Place at, bool turned) {
+  Value loadMatrices(const LaneBits &bits, TilePlace at, bool turned) {
     // Lane 8 * i + r: row r of matrix i.
-    SmallVector<Place> lanes = {{1, 0}, {2, 0}, {4, 0}};
+    SmallVector<TilePlace> lanes = {{1, 0}, {2, 0}, {4, 0}};
     llvm::append_range(lanes, ArrayRef(bits.registers).drop_front(wordBits()));
     lanes.resize(5, {0, 0});
-    auto [r, c] = laneParts(b, loc, inSubgroup(lb, loc), lanes);
+    auto [r, c] = placeOfLane(b, loc, laneInSubgroup(lb, loc), lanes);
     Value i = plus(plus(row, r), at.row), j = plus(plus(column, c), at.column);
     auto result = VectorType::get({int64_t(1) << bits.registers.size()},
                                   type.getElementType());
@@ -307,8 +118,8 @@ private:
                                   turned);
   }
 
-  Value loadRuns(const Bits &bits, Place at) {
-    auto [r, c] = laneParts(b, loc, inSubgroup(lb, loc), bits.lanes);
+  Value loadRuns(const LaneBits &bits, TilePlace at) {
+    auto [r, c] = placeOfLane(b, loc, laneInSubgroup(lb, loc), bits.lanes);
     Value i0 = plus(plus(row, r), at.row),
           j0 = plus(plus(column, c), at.column);
     unsigned runBits = 0;
@@ -320,7 +131,7 @@ private:
                                                  << bits.registers.size();
     SmallVector<Value> elements;
     for (int64_t first = 0; first < count; first += run) {
-      Place place = placeOf(bits, first);
+      TilePlace place = placeOf(bits, first);
       Value i = plus(i0, place.row), j = plus(j0, place.column);
       if (run == 1) {
         elements.push_back(
@@ -355,6 +166,78 @@ private:
 // The product
 //===----------------------------------------------------------------------===//
 
+namespace {
+/// A or B: in workgroup memory, or in registers.
+struct UnitOperand {
+  LaneBits bits;
+  bool isA;
+  std::optional<OperandLoader> memory;
+  llvm::DenseMap<std::pair<int64_t, int64_t>, Value> registers; // by offset
+
+  /// Elements along K that a lane has of one fragment are those from a multiple
+  /// of their number on.
+  bool isAlongK() const {
+    auto k = [&](TilePlace p) { return isA ? p.column : p.row; };
+    auto outer = [&](TilePlace p) { return isA ? p.row : p.column; };
+    int64_t count = int64_t(1) << bits.registers.size();
+    for (auto [i, bit] : llvm::enumerate(bits.registers))
+      if (outer(bit) || k(bit) != int64_t(1) << i)
+        return false;
+    return llvm::all_of(bits.lanes,
+                        [&](TilePlace bit) { return k(bit) % count == 0; });
+  }
+
+  /// The fragments of `steps` steps from `k` on, at row (column) `outer`.
+  /// Several at once are of terms that are dealt to steps in another order, the
+  /// same for A and B, so that a lane's lie side by side.
+  SmallVector<Value> fragments(OpBuilder &b, Location loc, int64_t outer,
+                               int64_t k, int64_t steps) {
+    int64_t count = int64_t(1) << bits.registers.size();
+    SmallVector<Value> found;
+    if (memory) {
+      LaneBits all = bits;
+      if (steps > 1)
+        for (TilePlace &bit : all.lanes)
+          (isA ? bit.column : bit.row) *= steps;
+      for (int64_t s = count; s < count * steps; s *= 2)
+        all.registers.push_back(isA ? TilePlace{0, s} : TilePlace{s, 0});
+      Value v =
+          memory->load(all, isA ? TilePlace{outer, k} : TilePlace{k, outer});
+      if (steps == 1)
+        return {v};
+      for (int64_t i = 0; i < steps; ++i)
+        found.push_back(vector::ExtractStridedSliceOp::create(
+            b, loc, v, ArrayRef<int64_t>{i * count}, ArrayRef<int64_t>{count},
+            ArrayRef<int64_t>{1}));
+      return found;
+    }
+    SmallVector<Value> elements;
+    for (int64_t r = 0; r < count; ++r) {
+      TilePlace at = placeOf(bits, r);
+      elements.push_back(
+          registers.lookup(isA ? std::pair(outer + at.row, k + at.column)
+                               : std::pair(k + at.row, outer + at.column)));
+    }
+    return {vector::FromElementsOp::create(
+        b, loc, VectorType::get({count}, elements[0].getType()), elements)};
+  }
+};
+} // namespace
+
+/// How many steps' fragments a lane loads at once: 16 bytes.
+static int64_t stepsAtOnce(const UnitOperand &a, const UnitOperand &w,
+                           int64_t steps) {
+  if (!a.memory || !w.memory || !a.isAlongK() || !w.isAlongK() ||
+      a.bits.registers.size() != w.bits.registers.size() ||
+      !(a.memory->liesAlong(true) || w.memory->liesAlong(false)))
+    return 1;
+  int64_t at = 1;
+  while ((a.memory->elementBytes() << a.bits.registers.size()) * at < 16 &&
+         steps % (at * 2) == 0)
+    at *= 2;
+  return at;
+}
+
 LogicalResult LaneBuilder::emitUnitMma(MmaOp op) {
   Location loc = op.getLoc();
   const MatrixUnit &unit = *findUnit(info.units, *op.getUnit());
@@ -362,34 +245,45 @@ LogicalResult LaneBuilder::emitUnitMma(MmaOp op) {
   if (!layoutOf(op.getAcc()))
     return op.emitError("has a tile that cannot be dealt to ")
            << group << " lanes for " << unit.name;
-  Parts parts =
-      *partsOf(sums.getDimSize(0), sums.getDimSize(1), unit, group / subgroup);
-  auto loaderOf = [&](Value v, Value row,
-                      Value column) -> std::optional<OperandLoader> {
+  int64_t M = sums.getDimSize(0), N = sums.getDimSize(1),
+          K = cast<ShapedType>(op.getA().getType()).getDimSize(1);
+  SubgroupParts parts = *partsOf(M, N, unit, group / subgroup);
+  std::pair<Value, Value> origin = originOf(*this, loc, parts, unit);
+  Value zero = index(loc, 0);
+  auto operandOf = [&](Value v, Anchor::Role role, UnitOperand &operand) {
+    operand.isA = role == Anchor::a;
+    operand.bits = operand.isA ? bitsOf(unit.fragmentA, unit.k)
+                               : bitsOf(unit.fragmentB, unit.n);
+    if (isa<VectorType>(v.getType())) {
+      const LaneLayout *layout = layoutOf(v);
+      if (!layout || !liesFor(v, {{}, &unit, role, M, N}))
+        return false;
+      for (auto [at, element] : llvm::zip(layout->offsets, registers(v)))
+        operand.registers[{at[0], at[1]}] = element;
+      return true;
+    }
     auto view = v.getDefiningOp<memref::TransposeOp>();
     Value memref = uniform(view ? view.getIn() : v);
-    auto type = dyn_cast<MemRefType>(memref.getType());
-    if (!type || type.getRank() != 2 ||
-        type.getStridesAndOffset().first.back() != 1)
-      return std::nullopt;
-    return OperandLoader(*this, loc, memref, bool(view), row, column);
+    auto type = cast<MemRefType>(memref.getType());
+    if (type.getRank() != 2 || type.getStridesAndOffset().first.back() != 1)
+      return false;
+    operand.memory.emplace(*this, loc, memref, bool(view),
+                           operand.isA ? origin.first : zero,
+                           operand.isA ? zero : origin.second);
+    return true;
   };
-  int64_t K = cast<ShapedType>(op.getA().getType()).getDimSize(1);
-  auto [row, column] = originOf(*this, loc, parts, unit);
-  Value zero = index(loc, 0);
-  auto loadA = loaderOf(op.getA(), row, zero),
-       loadB = loaderOf(op.getB(), zero, column);
-  if (!loadA || !loadB || K % unit.k)
+  UnitOperand a, w;
+  if (!operandOf(op.getA(), Anchor::a, a) ||
+      !operandOf(op.getB(), Anchor::b, w) || K % unit.k)
     return op.emitError("wants A and B in workgroup memory, row-major or "
-                        "turned, and K a multiple of ")
-           << unit.k;
+                        "turned, or in registers as ")
+           << unit.name << " has them, and K a multiple of " << unit.k;
 
-  Bits a = bitsOf(unit.fragmentA, unit.k), w = bitsOf(unit.fragmentB, unit.n);
   // Two of B's fragments by one load, where that takes four matrices.
-  Bits pair = w;
+  LaneBits pair = w.bits;
   pair.registers.push_back({0, unit.n});
-  bool paired = parts.n % 2 == 0 && loadB->byMatrices(pair);
-  int64_t perFragment = int64_t(1) << w.registers.size(),
+  bool paired = parts.n % 2 == 0 && w.memory && w.memory->byMatrices(pair);
+  int64_t perFragment = int64_t(1) << w.bits.registers.size(),
           perSum = int64_t(1) << unit.fragmentC.registers.size();
 
   Type element = sums.getElementType();
@@ -398,50 +292,33 @@ LogicalResult LaneBuilder::emitUnitMma(MmaOp op) {
   for (int64_t i = 0; i < parts.m * parts.n; ++i)
     acc.push_back(vector::FromElementsOp::create(
         b, loc, part, ArrayRef(registersOfSum).slice(i * perSum, perSum)));
-  for (int64_t k = 0; k < K; k += unit.k) {
-    SmallVector<Value> as, bs;
+  int64_t steps = stepsAtOnce(a, w, K / unit.k);
+  for (int64_t k = 0; k < K; k += unit.k * steps) {
+    SmallVector<SmallVector<Value>> as, bs; // by part and step
     for (int64_t i = 0; i < parts.m; ++i)
-      as.push_back(loadA->load(a, {i * unit.m, k}));
+      as.push_back(a.fragments(b, loc, i * unit.m, k, steps));
     for (int64_t j = 0; j < parts.n; j += 1 + paired) {
       if (!paired) {
-        bs.push_back(loadB->load(w, {k, j * unit.n}));
+        bs.push_back(w.fragments(b, loc, j * unit.n, k, steps));
         continue;
       }
-      Value both = loadB->load(pair, {k, j * unit.n});
+      Value both = w.memory->load(pair, {k, j * unit.n});
       for (int64_t half : {0, 1})
-        bs.push_back(vector::ExtractStridedSliceOp::create(
+        bs.push_back({vector::ExtractStridedSliceOp::create(
             b, loc, both, ArrayRef<int64_t>{half * perFragment},
-            ArrayRef<int64_t>{perFragment}, ArrayRef<int64_t>{1}));
+            ArrayRef<int64_t>{perFragment}, ArrayRef<int64_t>{1})});
     }
-    for (int64_t i = 0; i < parts.m; ++i)
-      for (int64_t j = 0; j < parts.n; ++j) {
-        Value &sum = acc[i * parts.n + j];
-        sum = LaneMmaOp::create(b, loc, part, as[i], bs[j], sum, *op.getUnit());
-      }
+    for (int64_t step = 0; step < steps; ++step)
+      for (int64_t i = 0; i < parts.m; ++i)
+        for (int64_t j = 0; j < parts.n; ++j) {
+          Value &sum = acc[i * parts.n + j];
+          sum = LaneMmaOp::create(b, loc, part, as[i][step], bs[j][step], sum,
+                                  *op.getUnit());
+        }
   }
   SmallVector<Value> &result = tiles[op.getResult()];
   for (Value sum : acc)
     for (int64_t r = 0; r < perSum; ++r)
       result.push_back(vector::ExtractOp::create(b, loc, sum, r));
-  return success();
-}
-
-LogicalResult LaneBuilder::emitEach(EachOp op) {
-  Location loc = op.getLoc();
-  const LaneLayout *layout = layoutOf(op.getTile());
-  if (!layout)
-    return op.emitError("has a tile that cannot be dealt to ")
-           << group << " lanes";
-  Block &body = op.getBody().front();
-  unsigned rank = body.getNumArguments() - 1;
-  SmallVector<Value> zeros(rank, index(loc, 0)), held(registers(op.getTile()));
-  for (auto [r, v] : llvm::enumerate(held)) {
-    for (auto [arg, place] :
-         llvm::zip(body.getArguments(), at(loc, *layout, r, zeros)))
-      map.map(arg, place);
-    map.map(body.getArgument(rank), v);
-    for (Operation &inner : body)
-      b.clone(inner, map);
-  }
   return success();
 }

@@ -35,12 +35,12 @@ static int64_t lanesAlong(int64_t rows, int64_t columns, int64_t group) {
 
 const LaneLayout *LaneBuilder::layoutOf(Value tile) {
   auto type = cast<VectorType>(tile.getType());
-  const MatrixUnit *unit = unitOf(tile);
+  const Anchor *anchor = anchorOf(tile);
   if (type.getRank() < 1 || type.getRank() > 2 || type.isScalable() ||
-      type.getNumElements() % group)
+      (!anchor && type.getNumElements() % group))
     return nullptr;
   auto key = VectorType::get(type.getShape(), b.getI1Type());
-  auto [it, fresh] = layouts.try_emplace({key, unit});
+  auto [it, fresh] = layouts.try_emplace({key, anchor});
   LaneLayout &layout = it->second;
   if (!fresh)
     return layout.base.empty() ? nullptr : &layout;
@@ -48,8 +48,10 @@ const LaneLayout *LaneBuilder::layoutOf(Value tile) {
   // Of the lane alone: computed once, where every use can see it.
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointAfterValue(lane);
-  if (unit)
-    return unitLayout(type, *unit, layout) ? &layout : nullptr;
+  if (anchor && anchor->layout)
+    return givenLayout(type, anchor->layout, layout) ? &layout : nullptr;
+  if (anchor)
+    return unitLayout(type, *anchor, layout) ? &layout : nullptr;
   if (type.getRank() == 1) {
     layout.base = {lane};
     for (int64_t e = 0; e < type.getNumElements(); e += group)
@@ -92,10 +94,16 @@ LogicalResult LaneBuilder::emitTile(Operation *op) {
     if (isa<VectorType>(v.getType()))
       tile = v;
   auto type = cast<VectorType>(tile.getType());
+  if (auto relayout = dyn_cast<RelayoutOp>(op))
+    return emitRelayout(relayout);
   const LaneLayout *layout = layoutOf(tile);
   if (!layout)
     return op->emitError("has a tile that cannot be dealt to ")
            << group << " lanes";
+  if (auto read = dyn_cast<vector::TransferReadOp>(op))
+    return emitBoundedRead(read);
+  if (auto write = dyn_cast<vector::TransferWriteOp>(op))
+    return emitBoundedWrite(write);
   unsigned count = layout->offsets.size();
   SmallVector<Value> result;
   auto each = [&](function_ref<Value(unsigned)> make) {
@@ -179,14 +187,6 @@ LogicalResult LaneBuilder::emitTile(Operation *op) {
                                 at(loc, *layout, r, indices));
         return Value();
       });
-  } else if (auto write = dyn_cast<vector::TransferWriteOp>(op);
-             write && write.getPermutationMap().isMinorIdentity() &&
-             !write.hasOutOfBoundsDim() && !write.getMask() &&
-             isa<MemRefType>(write.getBase().getType())) {
-    SmallVector<Value> indices = uniform(write.getIndices());
-    for (auto [r, v] : llvm::enumerate(registers(write.getVector())))
-      memref::StoreOp::create(b, loc, v, uniform(write.getBase()),
-                              at(loc, *layout, r, indices));
   } else if (auto reduction = dyn_cast<vector::ReductionOp>(op)) {
     arith::FastMathFlagsAttr flags = reduction.getFastmathAttr();
     SmallVector<Value> parts(registers(reduction.getVector()));
@@ -382,5 +382,25 @@ LogicalResult LaneBuilder::emitMma(MmaOp op) {
     scf::YieldOp::create(b, loc, sums);
   }
   tiles[op.getResult()] = SmallVector<Value>(loop.getResults());
+  return success();
+}
+
+LogicalResult LaneBuilder::emitEach(EachOp op) {
+  Location loc = op.getLoc();
+  const LaneLayout *layout = layoutOf(op.getTile());
+  if (!layout)
+    return op.emitError("has a tile that cannot be dealt to ")
+           << group << " lanes";
+  Block &body = op.getBody().front();
+  unsigned rank = body.getNumArguments() - 1;
+  SmallVector<Value> zeros(rank, index(loc, 0)), held(registers(op.getTile()));
+  for (auto [r, v] : llvm::enumerate(held)) {
+    for (auto [arg, place] :
+         llvm::zip(body.getArguments(), at(loc, *layout, r, zeros)))
+      map.map(arg, place);
+    map.map(body.getArgument(rank), v);
+    for (Operation &inner : body)
+      b.clone(inner, map);
+  }
   return success();
 }

@@ -17,6 +17,8 @@
 #include "llvm/ADT/EquivalenceClasses.h"
 #include "llvm/ADT/MapVector.h"
 
+#include <deque>
+
 namespace isthmus::kernel {
 
 /// Which elements of a tile a lane holds: register r is the element at
@@ -28,6 +30,19 @@ struct LaneLayout {
 
 /// Whether so many subgroups can share m x n sums, each in whole units.
 bool canDeal(int64_t m, int64_t n, const MatrixUnit &unit, int64_t subgroups);
+
+/// Why a tile of rank 2 lies as it does: a layout was given, or it is an
+/// operand or the sums of m x n sums by a unit.
+struct Anchor {
+  LayoutAttr layout;
+  const MatrixUnit *unit = nullptr;
+  enum Role { sums, a, b } role = sums;
+  int64_t m = 0, n = 0;
+  bool operator==(const Anchor &o) const {
+    return layout == o.layout && unit == o.unit && role == o.role && m == o.m &&
+           n == o.n;
+  }
+};
 
 /// A ring's slots in workgroup memory: per tile one allocation of `depth`.
 struct LaneRing {
@@ -63,6 +78,12 @@ private:
   llvm::DenseSet<mlir::Value> shared;             // by root
   llvm::MapVector<mlir::Value, bool> outstanding; // by root: written
 };
+
+/// Whether `v` is known to be a multiple of `n`.
+bool isMultiple(mlir::Value v, int64_t n);
+
+/// Copies of boxes in a kernel in form(tiled) become loops over their runs.
+void expandBoxCopies(FuncOp kernel);
 
 /// Builds one lane's program of a workgroup's.
 class LaneBuilder {
@@ -108,9 +129,17 @@ private:
   mlir::LogicalResult emitRing(mlir::Operation *op);
   void enterRings(mlir::scf::ForOp loop);
   mlir::LogicalResult findAnchors(mlir::Region &tiled);
-  const MatrixUnit *unitOf(mlir::Value tile);
-  bool unitLayout(mlir::VectorType type, const MatrixUnit &unit,
+  mlir::LogicalResult anchor(mlir::Value tile, Anchor anchor,
+                             mlir::Operation *op);
+  const Anchor *anchorOf(mlir::Value tile);
+  bool givenLayout(mlir::VectorType type, LayoutAttr attr, LaneLayout &layout);
+  bool unitLayout(mlir::VectorType type, const Anchor &anchor,
                   LaneLayout &layout);
+  /// Whether lanes hold of `tile`, an operand, what the unit wants of them.
+  bool liesFor(mlir::Value tile, const Anchor &wanted);
+  mlir::LogicalResult emitRelayout(RelayoutOp op);
+  mlir::LogicalResult emitBoundedRead(mlir::vector::TransferReadOp op);
+  mlir::LogicalResult emitBoundedWrite(mlir::vector::TransferWriteOp op);
   void onlyFirstLane(mlir::Operation *op);
   mlir::Value shuffle(mlir::Location loc, mlir::Value v, int64_t distance);
 
@@ -120,12 +149,13 @@ private:
   Hazards hazards;
   mlir::IRMapping map;
   llvm::DenseMap<mlir::Value, llvm::SmallVector<mlir::Value>> tiles;
-  /// By shape, as a type of i1, and by the unit that its elements lie for.
-  llvm::DenseMap<std::pair<mlir::VectorType, const MatrixUnit *>, LaneLayout>
+  /// By shape, as a type of i1, and by what makes the tile lie so.
+  llvm::DenseMap<std::pair<mlir::VectorType, const Anchor *>, LaneLayout>
       layouts;
-  /// Tiles that lie in the same way, and the unit of those that have one.
+  /// Tiles that lie in the same way, and why.
   llvm::EquivalenceClasses<void *> alike;
-  llvm::DenseMap<void *, const MatrixUnit *> anchors;
+  llvm::DenseMap<void *, const Anchor *> anchors;
+  std::deque<Anchor> knownAnchors;
   llvm::DenseMap<mlir::Value, LaneRing> rings;
 };
 

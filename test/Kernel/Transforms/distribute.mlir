@@ -76,10 +76,10 @@ kernel.func @neg_group form(tiled) out %y: memref<1xf32> grid(#grid) { // expect
 // -----
 
 #grid = affine_map<() -> (1)>
-kernel.func @neg_box form(tiled) in %x: memref<16xf32>, out %y: memref<1xf32> grid(#grid) group 32 {
-  %c0 = arith.constant 0 : index
-  %tile = kernel.alloc : memref<16xf32, 3>
+kernel.func @neg_roles form(tiled) out %y: memref<1xf32> grid(#grid) group 64 {
   // expected-error@+1 {{has no lowering to form(lanes) yet}}
-  kernel.async_copy %x[%c0] to %tile : memref<16xf32> to memref<16xf32, 3>
+  kernel.roles producers 1 {
+  } consumers 1 {
+  }
   kernel.return
 }

@@ -7,7 +7,7 @@
 // lanes is said where it is read for the unit.
 #grid = affine_map<()[s0] -> ((s0 ceildiv 128) * 32)>
 #loaded = #kernel.layout<register = [1, 2, 4, 2048], lane = [8, 16, 32, 64, 128, 256], subgroup = [512, 1024]>
-#operand = #kernel.layout<register = [1, 2, 16, 1024, 2048], lane = [32, 64, 128, 256, 4, 8], subgroup = [512, 0]>
+#operand = #kernel.layout<register = [1, 2, 16, 512, 1024], lane = [32, 64, 128, 256, 4, 8], subgroup = [0, 2048]>
 kernel.func @matmul form(tiled) sizes(%m in 1 to 65536)
     in %x: memref<?x4096xf16>{%m} align 16, in %w: memref<4096x4096xf16> align 16,
     out %y: memref<?x4096xf32>{%m} align 16 grid(#grid) group 256 plan "contraction 128x128x32 mfma" {

@@ -4,6 +4,7 @@
 // Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
+#include "../golden.h"
 #include "machine.h"
 
 #include <cmath>
@@ -194,6 +195,18 @@ TEST_P(AMDKernels, RowSum) {
   std::vector<Buffer> b = {buffer(x), buffer(std::vector<float>(m, -1), true)};
   run(chip, "lanes", "row_sum", {m, n}, b, m, 256, sanitize);
   EXPECT_EQ(values<float>(b[1]), want);
+}
+
+// Written by hand for MFMA and for WMMA.
+TEST_P(AMDKernels, Golden) {
+  std::vector<char> code = readCode(std::string(ISTHMUS_TEST_KERNELS) +
+                                    "/golden." + chip + ".hsaco");
+  Loaded l = load(chip, code);
+  ASSERT_TRUE(l.module) << l.error;
+  checkGolden(*l.module,
+              chip == "gfx942" ? Golden{4096, 4096, 128, 256, false}
+                               : Golden{1024, 1024, 64, 128, false},
+              sanitize);
 }
 
 INSTANTIATE_TEST_SUITE_P(Chips, AMDKernels,
