@@ -12,6 +12,7 @@
 #include "dialects/Graph/Transforms/Layout.h"
 #include "dialects/Graph/Transforms/Outline.h"
 #include "dialects/Graph/Transforms/SplitReductions.h"
+#include "dialects/Graph/Transforms/WeightMath.h"
 #include "dialects/Hal/Hal.h"
 #include "dialects/Kernel/Kernel.h"
 #include "dialects/Kernel/Transforms/Distribute.h"
@@ -293,7 +294,9 @@ bool Compilation::compileVariant(StringRef spec, const Target &target,
                                  std::vector<SmallVector<char, 0>> &codes) {
   OwningOpRef<ModuleOp> variant = module->clone();
   ModuleOp m = *variant;
-  // Layouts first: packing weights is work for `init`.
+  // What is work for `init` first: arithmetic on weights, packing them.
+  if (options.fuse)
+    graph::separateWeightMath(m);
   if (options.fuse && failed(graph::chooseLayouts(m, info)))
     return false;
   graph::hoistInvariants(m);

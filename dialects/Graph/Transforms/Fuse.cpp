@@ -61,6 +61,13 @@ static bool shouldFuse(OpOperand *use) {
       return false;
   if (consumer.getNumLoops() > producer.getNumLoops() && bodyCost(producer) > 4)
     return false;
+  // What can end a contraction stays with it, unless all that follows can.
+  if (!consumer.getMatchingIndexingMap(use).isIdentity() &&
+      llvm::any_of(producer->getOperands(), [](Value v) {
+        Operation *anchor = v.getDefiningOp();
+        return anchor && v.hasOneUse() && graph::isContraction(anchor);
+      }))
+    return false;
   return true;
 }
 

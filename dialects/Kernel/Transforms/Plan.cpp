@@ -20,8 +20,8 @@ struct Row {
 } // namespace
 
 static const Row rows[] = {
-    {"contraction", false, planContraction},
     {"blocked", false, planBlocked},
+    {"contraction", false, planContraction},
     {"conv", false, planConv},
     {"thin", true, planThin},
     {"matrix", true, planMatrix},

@@ -141,8 +141,9 @@ namespace {
 /// Clones a body with vectors for the values that vary.
 class Widen {
 public:
-  Widen(TileBuilder &tb, const Varying &varying, int64_t width)
-      : tb(tb), b(tb.b), varying(varying), width(width) {}
+  /// Under `mask` (may be null), accesses touch only its lanes.
+  Widen(TileBuilder &tb, const Varying &varying, int64_t width, Value mask)
+      : tb(tb), b(tb.b), varying(varying), width(width), mask(mask) {}
 
   IRMapping map;
   void block(Block &from) {
@@ -175,6 +176,7 @@ private:
   OpBuilder &b;
   const Varying &varying;
   int64_t width;
+  Value mask;
 };
 } // namespace
 
@@ -235,14 +237,14 @@ void Widen::operation(Operation &op) {
     Value memref = map.lookup(load.getMemref());
     SmallVector<Value> at = mapped(load.getIndices());
     map.map(load.getResult(), varying.contains(load.getResult())
-                                  ? loadVector(tb, memref, at, width, Value())
+                                  ? loadVector(tb, memref, at, width, mask)
                                   : tb.load(memref, at));
     return;
   }
   if (auto store = dyn_cast<memref::StoreOp>(op))
     return storeVector(tb, wide(store.getValueToStore()),
                        map.lookup(store.getMemref()),
-                       mapped(store.getIndices()), Value());
+                       mapped(store.getIndices()), mask);
   if (!varying.contains(op.getResult(0))) {
     b.clone(op, map);
     return;
@@ -269,10 +271,9 @@ std::string kernel::planVectors(FuncOp kernel, const TargetInfo &info) {
     return "not an irregular operation alone";
   if (op.getSpace().empty())
     return "has no dims";
-  auto width = getConstantIntValue(op.getSpace().back());
-  if (!width || *width < 4 || *width * 4 > int64_t(info.vectorBytes) ||
-      !llvm::isPowerOf2_64(*width))
-    return "its last dim is no vector";
+  auto last = getConstantIntValue(op.getSpace().back());
+  if (last && *last < 4)
+    return "its last dim is short";
   for (Value v : op->getOperands())
     if (getElementTypeOrSelf(v.getType()).isInteger(1))
       return "an input is of bools";
@@ -281,30 +282,56 @@ std::string kernel::planVectors(FuncOp kernel, const TargetInfo &info) {
   if (!why.empty())
     return why;
   TileBuilder tb(kernel);
+  OpBuilder &b = tb.b;
   SmallVector<OpFoldResult> space;
-  for (Value v : op.getSpace().drop_back()) {
+  for (Value v : op.getSpace()) {
     v = tb.scalar(v);
     if (auto c = getConstantIntValue(v))
-      space.push_back(tb.b.getIndexAttr(*c));
+      space.push_back(b.getIndexAttr(*c));
     else
       space.push_back(v);
   }
+  OpFoldResult row = space.back();
+  auto length = getConstantIntValue(row);
+  int64_t width = std::max<int64_t>(info.vectorBytes / 4, 4);
+  while (length && width > 4 && *length < width)
+    width /= 2;
+  bool exact = length && *length % width == 0;
+  space.back() = tb.ceilDiv(row, width);
   Block &block = op.getBody().front();
   unsigned nested = 0;
   block.walk([&](scf::ForOp) { ++nested; });
   tb.forEachPoint(space, nested ? 64 : 1024, [&](ValueRange ivs) {
-    Widen widen(tb, varying, *width);
-    unsigned next = 0;
-    for (Value iv : ivs)
-      widen.map.map(block.getArgument(next++), iv);
-    widen.map.map(block.getArgument(next++), tb.index(0));
-    for (Value v : op.getInputs())
-      widen.map.map(block.getArgument(next++), tb.memoryOf(v));
-    for (Value v : op.getScalars())
-      widen.map.map(block.getArgument(next++), tb.scalar(v));
-    for (Value v : op.getResults())
-      widen.map.map(block.getArgument(next++), tb.memoryOf(v));
-    widen.block(block);
+    Value begin = exact && *length == width
+                      ? tb.index(0)
+                      : Value(arith::MulIOp::create(b, tb.loc, ivs.back(),
+                                                    tb.index(width)));
+    auto emit = [&](Value mask) {
+      Widen widen(tb, varying, width, mask);
+      unsigned next = 0;
+      for (Value iv : ivs.drop_back())
+        widen.map.map(block.getArgument(next++), iv);
+      widen.map.map(block.getArgument(next++), begin);
+      for (Value v : op.getInputs())
+        widen.map.map(block.getArgument(next++), tb.memoryOf(v));
+      for (Value v : op.getScalars())
+        widen.map.map(block.getArgument(next++), tb.scalar(v));
+      for (Value v : op.getResults())
+        widen.map.map(block.getArgument(next++), tb.memoryOf(v));
+      widen.block(block);
+    };
+    if (exact)
+      return emit(Value());
+    Value left = arith::SubIOp::create(b, tb.loc, tb.toValue(row), begin);
+    Value full = arith::CmpIOp::create(b, tb.loc, arith::CmpIPredicate::uge,
+                                       left, tb.index(width));
+    auto branch = scf::IfOp::create(b, tb.loc, full, true);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(&branch.getThenRegion().front());
+    emit(Value());
+    b.setInsertionPointToStart(&branch.getElseRegion().front());
+    emit(vector::CreateMaskOp::create(b, tb.loc, vectorOf(b.getI1Type(), width),
+                                      left));
   });
   tb.finish("vectors");
   return "";
