@@ -19,6 +19,7 @@
 #include "dialects/Kernel/Transforms/Plan.h"
 #include "lib/Artifact/ArtifactWriter.h"
 #include "lib/Import/OnnxImporter.h"
+#include "lib/Pipelines/KernelCache.h"
 #include "lib/Pipelines/ProgramWriter.h"
 #include "targets/Target.h"
 
@@ -230,6 +231,7 @@ bool Compilation::compileKernels(ModuleOp m, const Target &target,
     texts.push_back(std::move(text));
   }
   objects.resize(texts.size());
+  KernelCache cache(info, errors);
   std::atomic<size_t> next{0};
   std::atomic<bool> ok{true};
   unsigned jobs = options.jobs
@@ -241,6 +243,10 @@ bool Compilation::compileKernels(ModuleOp m, const Target &target,
     own.getDiagEngine().registerHandler(
         [this](Diagnostic &d) { return report(d); });
     for (size_t i; (i = next++) < texts.size();) {
+      if (std::optional<KernelObject> found = cache.find(texts[i])) {
+        objects[i] = std::move(*found);
+        continue;
+      }
       OwningOpRef<ModuleOp> one =
           parseSourceString<ModuleOp>(texts[i], ParserConfig(&own, false));
       FailureOr<KernelObject> object =
@@ -251,6 +257,7 @@ bool Compilation::compileKernels(ModuleOp m, const Target &target,
         ok = false;
         return;
       }
+      cache.keep(texts[i], *object);
       objects[i] = std::move(*object);
     }
   };
@@ -262,6 +269,9 @@ bool Compilation::compileKernels(ModuleOp m, const Target &target,
       pool.async(work);
     pool.wait();
   }
+  if (options.remarks && cache.enabled())
+    errors << "remark: " << cache.found() << " of " << texts.size()
+           << " kernels were compiled before\n";
   return ok;
 }
 
