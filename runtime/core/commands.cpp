@@ -74,6 +74,13 @@ ist_status Call::launch(const fb::Instr &i) {
   if (session.profiling)
     return profiled(d, name, i.a());
   ist_status s = device.launch(session.queue, d, name, error, nodes);
+  // Packed weights and their originals are not in memory all at once.
+  if (!s && session.readsOnce) {
+    s = waited(session.wait(frame.deadline, error));
+    for (const ist_range &used : frame.ranges)
+      if (used.access == IST_ACCESS_READ)
+        program.zip.release(used.address, used.bytes);
+  }
   return s || !device.checking ? s : checkErrorWords();
 }
 

@@ -371,6 +371,7 @@ ist_status ist_program::runInit(ist_error *error) {
   ist_session session;
   ist_session_options options = IST_SESSION_OPTIONS_INIT;
   ist_status s = session.create(this, options, error);
+  session.readsOnce = true;
   if (!s)
     s = session.call("init", nullptr, 0, nullptr, 0, error);
   if (s)

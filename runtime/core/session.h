@@ -149,6 +149,7 @@ struct ist_session {
     uint64_t count, nanoseconds;
   };
   bool profiling = false;
+  bool readsOnce = false; // what a launch read of the artifact is let go of
   isthmus::Array<Profile> profile; // launches of all functions, in order
   uint32_t profileBase(uint32_t function) const;
 

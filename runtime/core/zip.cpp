@@ -74,6 +74,17 @@ ist_status Zip::openFile(const char *path, ist_error *error) {
   return status ? status : readDirectory(error);
 }
 
+void Zip::release(uint64_t address, uint64_t bytes) const {
+  uint64_t begin = reinterpret_cast<uintptr_t>(file.data);
+  if (!mapped || address < begin || !within(address - begin, bytes, file.size))
+    return;
+  const auto page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  uint64_t first = (address + page - 1) / page * page;
+  uint64_t last = (address + bytes) / page * page;
+  if (first < last) // a refusal changes nothing
+    ::madvise(reinterpret_cast<void *>(first), last - first, MADV_DONTNEED);
+}
+
 ist_status Zip::openMemory(const void *data, size_t size, ist_error *error) {
   file = {static_cast<const uint8_t *>(data), size};
   return readDirectory(error);

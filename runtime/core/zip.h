@@ -20,6 +20,9 @@ public:
   ist_status openMemory(const void *data, size_t size, ist_error *error);
   /// False when there is no such member.
   bool find(const char *name, Span *out) const;
+  /// Gives back the memory of what was read and is not needed soon, where that
+  /// is a part of a file that this mapped; read again, it comes from the file.
+  void release(uint64_t address, uint64_t bytes) const;
 
 private:
   ist_status readDirectory(ist_error *error);

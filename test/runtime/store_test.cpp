@@ -150,6 +150,60 @@ TEST(Hash, ByContentOrderAndCuts) {
   }
 }
 
+/// The bytes of `path` that are in this process's memory.
+uint64_t resident(const std::string &path) {
+  std::ifstream maps("/proc/self/smaps");
+  uint64_t kib = 0;
+  bool here = false;
+  for (std::string line; std::getline(maps, line);)
+    if (line.find('-') < line.find(' ') && line.find(':') != 4)
+      here = line.size() >= path.size() &&
+             line.compare(line.size() - path.size(), path.size(), path) == 0;
+    else if (here && line.rfind("Rss:", 0) == 0)
+      kib += std::strtoull(line.c_str() + 4, nullptr, 10);
+  return kib << 10;
+}
+
+TEST(Store, PackedOriginalsLeaveMemory) {
+  constexpr int64_t n = 2 << 20; // 8 MiB, twice
+  ArtifactBuilder a;
+  a.program().derived = 2;
+  std::vector<float> data(n);
+  for (int64_t i = 0; i < n; ++i)
+    data[i] = static_cast<float>(i);
+  uint32_t w[2] = {a.weight("u", data), a.weight("v", data)};
+  {
+    auto init = a.function("init");
+    for (uint32_t i = 0; i < 2; ++i) {
+      uint32_t d = init.buffer(Op::alloc_derived, i, init.constant(4 * n));
+      init.launch("scale_f32", init.constant(n / 64),
+                  {init.buffer(Op::weight, w[i]), d},
+                  {init.constant(n), init.constant(2 + i)});
+    }
+  }
+  auto f = a.function("main");
+  for (uint32_t i = 0; i < 2; ++i)
+    f.emit(Op::set_output,
+           f.output("y" + std::to_string(i), fb::DType::f32, {n}),
+           f.buffer(Op::derived, i));
+  std::string path = testing::TempDir() + "isthmus-packed.ist";
+  std::ofstream(path, std::ios::binary) << a.bytes();
+  ist_program *raw = nullptr;
+  ist_error error = {};
+  ASSERT_EQ(
+      ist_program_load(path.c_str(), device(), IST_BEST_VARIANT, &raw, &error),
+      IST_OK)
+      << error.message;
+  Program p(raw);
+  EXPECT_LT(resident(path), 4u << 20);
+  Session s = session(p);
+  std::vector<ist_tensor> outputs(2);
+  ASSERT_EQ(call(s, {}, outputs, &error), IST_OK) << error.message;
+  EXPECT_EQ(values<float>(outputs[0])[n - 1], 2.0f * (n - 1));
+  EXPECT_EQ(values<float>(outputs[1])[n - 1], 3.0f * (n - 1));
+  ::unlink(path.c_str());
+}
+
 TEST(Store, DerivedWeightsAreShared) {
   uint64_t before = used();
   Bytes bytes = scaled(7), copy = scaled(7), other = scaled(8);
