@@ -40,12 +40,13 @@ def check(ok, text):
 
 def drawn(dtype, shape):
     x = rng.standard_normal(shape) * 3
-    return x > 0 if dtype == BOOL else x.astype(NUMPY[dtype])
+    return np.asarray(x > 0) if dtype == BOOL else x.astype(NUMPY[dtype])
 
 
 def save(path, model):
     nodes, inputs, outputs, weights, _ = model
-    used = {name for n in nodes for name in n.input}
+    inner = [n for outer in nodes for a in outer.attribute for n in a.g.node]
+    used = {name for n in [*nodes, *inner] for name in n.input}
     graph = helper.make_graph(
         nodes, "model", [helper.make_tensor_value_info(name, t, dims) for name, (t, dims) in inputs.items()],
         [helper.make_tensor_value_info(name, t, None) for name, t in outputs.items()],

@@ -10,13 +10,13 @@ import numpy as np
 from onnx import helper
 
 import against_ort
-from against_ort import F32, node, scalar, weight
+from against_ort import BOOL, F32, node, scalar, weight
 
 SIZES = {"n": [1, 3]}
 VARIANTS = [["--target=cpu:x86-64-v3"], ["--target=cpu:x86-64-v2"], ["--test-refuse-plans=1"]]
 SAME = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
 WEIGHTS = [
-    weight("w3", 32, 3, 7, 7), weight("w32", 48, 32, 3, 3), weight("w48", 32, 48, 3, 3), weight("w1", 64, 32, 1, 1),
+    weight("w3", 32, 3, 7, 7), weight("w64", 64, 64, 3, 3), weight("w32", 48, 32, 3, 3), weight("w48", 32, 48, 3, 3), weight("w1", 64, 32, 1, 1),
     weight("wg", 64, 16, 3, 3), weight("wd", 32, 1, 3, 3), weight("w24", 32, 24, 3, 3), weight("w11", 32, 3, 11, 11),
     weight("wr", 32, 32, 1, 1), weight("wrow", 32, 32, 1, 3), weight("squeeze", 16, 32, 1, 1),
     weight("excite", 32, 16, 1, 1), weight("b32", 32), weight("b48", 48), weight("b64", 64), weight("scale", 32),
@@ -37,12 +37,25 @@ def convolution(weights, output="y", source="x", **attributes):
 
 
 FIRST = convolution("w32 b48", "a", **SAME)
+def branch(output, *nodes):
+    return helper.make_graph(nodes, output, [], [helper.make_tensor_value_info(output, F32, None)])
+
+
+WIDE = {"x": (F32, ["n", 64, 6, 7])}
 MODELS = {
+    # What a branch packs is not there for the other one, nor after it.
+    "branches": ([helper.make_node("If", ["c"], ["a"], "a",
+                                   then_branch=branch("t", convolution("w64", "t", **SAME)),
+                                   else_branch=branch("e", convolution("w64", "f", **SAME), node("Relu", "f", "e"))),
+                  convolution("w64", "d", **SAME), node("Add", "a d", "y")],
+                 {**WIDE, "c": (BOOL, [])}),
     "first": ([convolution("w3 b32", kernel_shape=[7, 7], strides=[2, 2], pads=[3, 3, 3, 3])], IMAGE),
     "stride_4": ([convolution("w11", strides=[4, 4])], IMAGE),
     "relu": ([FIRST, node("Relu", "a", "y")], X),
     "two": ([FIRST, node("Relu", "a", "r"), convolution("w48 b32", source="r", **SAME)], X),
     "pads": ([FIRST, convolution("w48", source="a", pads=[0, 2, 1, 0])], X),
+    "many_channels": ([convolution("w64", "a", **SAME), convolution("w64", "z", pads=[1, 0, 0, 1]),
+                       node("Add", "a x", "y")], WIDE),
     "dilated": ([FIRST, convolution("w48", source="a", dilations=[2, 3], pads=[2, 3, 2, 3])], X),
     "pointwise": ([convolution("wr", "a"), convolution("w1 b64", "c", "a"), node("Relu", "c", "y")], X),
     "pointwise_stride": ([convolution("wr", "a"), convolution("w1", source="a", strides=[2, 2])], X),

@@ -22,6 +22,9 @@ using namespace isthmus::graph;
 
 using Iterator = utils::IteratorType;
 
+/// From so many channels on, an input is packed for a single convolution.
+static constexpr int64_t kManyChannels = 64;
+
 /// N x C x .. of f32 whose sizes are known, but for their number.
 static bool areImages(Type type) {
   auto tensor = dyn_cast<RankedTensorType>(type);
@@ -402,6 +405,14 @@ bool Blocker::convolution(ConvOp op) {
   }
   OpBuilder b(op);
   Location loc = op.getLoc();
+  // Many channels are read many times: from planes of their own they would
+  // come from as many pages.
+  if (!in && !depthwise && divides(channels) && channels >= kManyChannels) {
+    in = pack(b, op.getInput());
+    // Not for other blocks: they may not be dominated by this one.
+    if (op.getInput().getParentBlock() == op->getBlock())
+      blocked[op.getInput()] = in;
+  }
   bool padded = llvm::any_of(op.getPads(), [](int64_t p) { return p != 0; });
   if (!in && padded)
     padConvolution(op, std::numeric_limits<int64_t>::max());
