@@ -45,6 +45,9 @@ struct UnitCall {
   llvm::ArrayRef<unsigned> zeros = {};
   /// Rounds an f32 to a word; null where bits are taken as they are.
   const char *convert = nullptr;
+  /// LLVM takes the instruction for one that lanes may run apart, and would
+  /// move it to where some of them are off.
+  bool pinned = false;
 };
 
 /// d[m, n] = sum over k of a[m, k] * b[k, n] + c[m, n] by the lanes of one

@@ -148,6 +148,18 @@ static LogicalResult lowerMma(kernel::LaneMmaOp op, const TargetInfo &info) {
           constantOf(b, loc, 32, i));
     made = d;
   }
+  // What sums of it wait for is where it stands.
+  bool isLast = llvm::any_of(op->getUsers(), [&](Operation *user) {
+    return !isa<kernel::LaneMmaOp>(user) || user->getBlock() != op->getBlock();
+  });
+  if (call.pinned && isLast)
+    made = LLVM::InlineAsmOp::create(
+               b, loc, TypeRange(sums), ValueRange(made), /*asm_string=*/"",
+               /*constraints=*/"=v,0", /*has_side_effects=*/true,
+               /*is_align_stack=*/false, LLVM::tailcallkind::TailCallKind::None,
+               /*asm_dialect=*/LLVM::AsmDialectAttr(),
+               /*operand_attrs=*/ArrayAttr())
+               .getResult(0);
   op.getResult().replaceAllUsesWith(made);
   op.erase();
   return success();

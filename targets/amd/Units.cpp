@@ -82,11 +82,27 @@ constexpr unsigned iu8Modes[] = {1};
 constexpr UnitCall mfma(const char *name, UnitWord word = UnitWord::element) {
   return {name, word, /*apart=*/false, /*signs=*/false, mfmaModes};
 }
-constexpr UnitCall wmma(const char *name, UnitWord word = UnitWord::element) {
-  return {name, word};
+// LLVM 22.1 does not mark gfx11's instructions as convergent (it does MFMA and
+// gfx12's), and sinks them behind branches that lanes take apart.
+constexpr UnitCall wmma(const char *name, bool gfx11,
+                        UnitWord word = UnitWord::element) {
+  return {name,
+          word,
+          /*apart=*/false,
+          /*signs=*/false,
+          /*zeros=*/{},
+          /*convert=*/nullptr,
+          /*pinned=*/gfx11};
 }
-constexpr UnitCall iu8 = {"llvm.amdgcn.wmma.i32.16x16x16.iu8", UnitWord::i32,
-                          /*apart=*/false, /*signs=*/true, iu8Modes};
+constexpr UnitCall iu8(bool gfx11) {
+  return {"llvm.amdgcn.wmma.i32.16x16x16.iu8",
+          UnitWord::i32,
+          /*apart=*/false,
+          /*signs=*/true,
+          iu8Modes,
+          /*convert=*/nullptr,
+          /*pinned=*/gfx11};
+}
 
 constexpr MatrixUnit mfmaF16 = {"m16n16k16.f32.f16",
                                 16,
@@ -123,7 +139,15 @@ constexpr MatrixUnit mfmaF32 = {"m16n16k4.f32.f32",
                                 sums,
                                 mfma("llvm.amdgcn.mfma.f32.16x16x4f32")};
 
-constexpr MatrixUnit wmmaF16(Fragment a, Fragment b, Fragment c) {
+/// How the units of a generation lie.
+struct Wmma {
+  Fragment a, b, c;
+  bool gfx11;
+};
+constexpr Wmma wmma11 = {a11, b11, sums11, true},
+               wmma12 = {a12, b12, sums12, false};
+
+constexpr MatrixUnit wmmaF16(Wmma w) {
   return {"m16n16k16.f32.f16",
           16,
           16,
@@ -131,12 +155,12 @@ constexpr MatrixUnit wmmaF16(Fragment a, Fragment b, Fragment c) {
           f16,
           f16,
           f32,
-          a,
-          b,
-          c,
-          wmma("llvm.amdgcn.wmma.f32.16x16x16.f16")};
+          w.a,
+          w.b,
+          w.c,
+          wmma("llvm.amdgcn.wmma.f32.16x16x16.f16", w.gfx11)};
 }
-constexpr MatrixUnit wmmaBF16(Fragment a, Fragment b, Fragment c) {
+constexpr MatrixUnit wmmaBF16(Wmma w) {
   return {"m16n16k16.f32.bf16",
           16,
           16,
@@ -144,14 +168,13 @@ constexpr MatrixUnit wmmaBF16(Fragment a, Fragment b, Fragment c) {
           bf16,
           bf16,
           f32,
-          a,
-          b,
-          c,
-          wmma("llvm.amdgcn.wmma.f32.16x16x16.bf16", UnitWord::i16)};
+          w.a,
+          w.b,
+          w.c,
+          wmma("llvm.amdgcn.wmma.f32.16x16x16.bf16", w.gfx11, UnitWord::i16)};
 }
-constexpr MatrixUnit wmmaI8(const char *name, UnitType typeA, UnitType typeB,
-                            Fragment a, Fragment b, Fragment c) {
-  return {name, 16, 16, 16, typeA, typeB, s32, a, b, c, iu8};
+constexpr MatrixUnit wmmaI8(const char *name, UnitType a, UnitType b, Wmma w) {
+  return {name, 16, 16, 16, a, b, s32, w.a, w.b, w.c, iu8(w.gfx11)};
 }
 } // namespace
 
@@ -179,20 +202,20 @@ static const MatrixUnit gfx950[] = {
      mfma("llvm.amdgcn.mfma.i32.16x16x64.i8", UnitWord::i32)}};
 
 static const MatrixUnit gfx11[] = {
-    wmmaF16(a11, b11, sums11),
-    wmmaBF16(a11, b11, sums11),
-    wmmaI8("m16n16k16.s32.s8", s8, s8, a11, b11, sums11),
-    wmmaI8("m16n16k16.s32.u8", u8, u8, a11, b11, sums11),
-    wmmaI8("m16n16k16.s32.u8.s8", u8, s8, a11, b11, sums11),
-    wmmaI8("m16n16k16.s32.s8.u8", s8, u8, a11, b11, sums11)};
+    wmmaF16(wmma11),
+    wmmaBF16(wmma11),
+    wmmaI8("m16n16k16.s32.s8", s8, s8, wmma11),
+    wmmaI8("m16n16k16.s32.u8", u8, u8, wmma11),
+    wmmaI8("m16n16k16.s32.u8.s8", u8, s8, wmma11),
+    wmmaI8("m16n16k16.s32.s8.u8", s8, u8, wmma11)};
 
 static const MatrixUnit gfx12[] = {
-    wmmaF16(a12, b12, sums12),
-    wmmaBF16(a12, b12, sums12),
-    wmmaI8("m16n16k16.s32.s8", s8, s8, a12, b12, sums12),
-    wmmaI8("m16n16k16.s32.u8", u8, u8, a12, b12, sums12),
-    wmmaI8("m16n16k16.s32.u8.s8", u8, s8, a12, b12, sums12),
-    wmmaI8("m16n16k16.s32.s8.u8", s8, u8, a12, b12, sums12)};
+    wmmaF16(wmma12),
+    wmmaBF16(wmma12),
+    wmmaI8("m16n16k16.s32.s8", s8, s8, wmma12),
+    wmmaI8("m16n16k16.s32.u8", u8, u8, wmma12),
+    wmmaI8("m16n16k16.s32.u8.s8", u8, s8, wmma12),
+    wmmaI8("m16n16k16.s32.s8.u8", s8, u8, wmma12)};
 
 llvm::ArrayRef<MatrixUnit> amd::gfx90aUnits() { return gfx90a; }
 llvm::ArrayRef<MatrixUnit> amd::gfx94Units() { return gfx94; }

@@ -53,6 +53,8 @@ MODELS = {
              "attention 16x16"),
 }
 TARGETS = [("nvidia:sm_80", "sim:sm_80"), ("amd:gfx942", "sim:gfx942")]
+# f16 only, by matrix units of other shapes.
+UNITS = [("amd:gfx1100", "sim:gfx1100"), ("amd:gfx1201", "sim:gfx1201")]
 
 
 def check(ok, text):
@@ -77,12 +79,14 @@ def main():
     for name, (m, shapes, plan) in MODELS.items():
         onnx.save(m, at("m.onnx"))
         reference = ReferenceEvaluator(m)
-        for target, device in TARGETS:
+        for target, device in TARGETS + UNITS * name.endswith("f16"):
             for options in ([], ["--test-refuse-plans=1"]):
                 done = call(istc, at("m.onnx"), "-o", at("m.ist"), "--target=" + target, "--remarks", *options)
                 if not options:
                     taken = [line for line in done.stderr.splitlines() if "k_attention" in line and "taken" in line]
                     check(len(taken) == 1, f"{name}, {target}: {len(taken)} kernels of attention, not 1")
+                    if name.endswith("f16") and target.startswith("amd"):
+                        check(all("m16n16k16.f32.f16" in line for line in taken), f"{name}, {target}: {taken}")
                     if target == "nvidia:sm_80":
                         check(any(line.endswith(plan) for line in taken), f"{name}: the plan is {taken}, not {plan}")
                 for sizes in shapes if not options else shapes[:1]:

@@ -271,6 +271,7 @@ std::string kernel::chooseAttentionTile(const AttentionGroup &group,
                   ? unitFor(info, narrow, false, narrow, false, f32)
                   : nullptr;
   tile.type = tile.unit ? narrow : f32;
+  tile.turned = tile.unit && !info.matrixLoads;
   int64_t least = tile.unit ? std::max<int64_t>(tile.unit->k, 16) : 16;
   tile.depth = llvm::alignTo(*depth, least);
   tile.width = llvm::alignTo(*width, 16);
@@ -284,9 +285,10 @@ std::string kernel::chooseAttentionTile(const AttentionGroup &group,
       tile.queries /= 2;
     while (tile.keys > least && keys && *keys <= tile.keys / 2)
       tile.keys /= 2;
-    int64_t multiplied =
-        tile.queries * tile.pitch(tile.depth) +
-        tile.keys * (tile.pitch(tile.depth) + tile.pitch(tile.width));
+    int64_t multiplied = tile.queries * tile.pitch(tile.depth) +
+                         tile.keys * tile.pitch(tile.depth) +
+                         (tile.turned ? tile.width * tile.pitch(tile.keys)
+                                      : tile.keys * tile.pitch(tile.width));
     if (tile.unit)
       multiplied += tile.queries * tile.pitch(tile.keys);
     int64_t f32s = tile.queries * (tile.width + tile.keys + 3);

@@ -52,6 +52,7 @@ struct AttentionTile {
   int64_t queries, keys, depth, width, lanes;
   const MatrixUnit *unit; // or null: by multiply-add in f32
   mlir::Type type;        // of what is multiplied
+  bool turned = false;    // values lie along the keys
   /// Elements from row to row of a tile that is multiplied: padded for a unit,
   /// so that its fragments come from different banks.
   int64_t pitch(int64_t columns) const { return unit ? columns + 8 : columns; }

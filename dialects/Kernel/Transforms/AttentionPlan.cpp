@@ -224,7 +224,9 @@ void Emitter::onTiles(const AttentionTile &tile) {
   Value tileQ = alloc(tile, tile.queries, tile.depth),
         tileK = tile.unit ? alloc(tile, tile.keys, tile.depth)
                           : alloc(tile, tile.depth, tile.keys),
-        tileV = alloc(tile, tile.keys, tile.width),
+        // Along the keys where lanes load a unit's fragments one by one.
+      tileV = tile.turned ? alloc(tile, tile.width, tile.keys)
+                          : alloc(tile, tile.keys, tile.width),
         tileS = alloc({tile.queries, tile.keys}),
         tileP = tile.unit ? alloc(tile, tile.queries, tile.keys) : tileS,
         tileO = alloc({tile.queries, tile.width}),
@@ -299,19 +301,24 @@ void Emitter::onTiles(const AttentionTile &tile) {
                 tile.type);
           },
           constant(0, tile.type));
-      store(v, tileV, p);
+      if (tile.turned)
+        store(v, tileV, {p[1], p[0]});
+      else
+        store(v, tileV, p);
     });
+    auto turned = [&](Value tile) -> Value {
+      return memref::TransposeOp::create(
+          b, loc, tile,
+          AffineMapAttr::get(AffineMap::getPermutationMap(
+              ArrayRef<unsigned>{1, 0}, b.getContext())));
+    };
 
     auto scores = VectorType::get({tile.queries, tile.keys}, f32);
     Value none = vector::BroadcastOp::create(b, loc, scores, constant(0));
     StringAttr unit =
         tile.unit ? b.getStringAttr(tile.unit->name) : StringAttr();
-    Value keyRows = tileK;
-    if (tile.unit)
-      keyRows = memref::TransposeOp::create(
-          b, loc, tileK,
-          AffineMapAttr::get(AffineMap::getPermutationMap(
-              ArrayRef<unsigned>{1, 0}, b.getContext())));
+    Value keyRows = tile.unit ? turned(tileK) : tileK,
+          values = tile.turned ? turned(tileV) : tileV;
     Value s = MmaOp::create(b, loc, scores, tileQ, keyRows, none, unit);
     const bool inBounds[] = {true, true};
     vector::TransferWriteOp::create(b, loc, s, tileS, ValueRange{zero, zero},
@@ -361,7 +368,7 @@ void Emitter::onTiles(const AttentionTile &tile) {
     auto outputs = VectorType::get({tile.queries, tile.width}, f32);
     Value so =
         vector::LoadOp::create(b, loc, outputs, tileO, ValueRange{zero, zero});
-    Value o = MmaOp::create(b, loc, outputs, tileP, tileV, so, unit);
+    Value o = MmaOp::create(b, loc, outputs, tileP, values, so, unit);
     vector::TransferWriteOp::create(b, loc, o, tileO, ValueRange{zero, zero},
                                     inBounds);
   }

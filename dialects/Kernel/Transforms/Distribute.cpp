@@ -69,6 +69,7 @@ LogicalResult LaneBuilder::emit(Block &block) {
   for (Operation &op : block.without_terminator())
     if (failed(emit(&op)))
       return failure();
+  storeStaged(block.getTerminator()->getLoc());
   return success();
 }
 
@@ -135,6 +136,7 @@ void LaneBuilder::unflatten(ValueRange values, ValueRange from) {
 }
 
 LogicalResult LaneBuilder::emitFor(scf::ForOp op) {
+  storeStaged(op.getLoc());
   if (hazards.atJoin())
     barrier(op.getLoc(), hazards.bindings);
   for (Value v : op.getResults())
@@ -166,6 +168,7 @@ LogicalResult LaneBuilder::emitFor(scf::ForOp op) {
 }
 
 LogicalResult LaneBuilder::emitIf(scf::IfOp op) {
+  storeStaged(op.getLoc());
   if (hazards.atJoin())
     barrier(op.getLoc(), hazards.bindings);
   SmallVector<Type> types;
@@ -234,18 +237,62 @@ LogicalResult LaneBuilder::deal(scf::ForallOp forall) {
   }
   if (!total)
     total = index(loc, 1);
+  bool isConstant = llvm::all_of(sizes, llvm::IsaPred<Attribute>);
+  // Takes the loop's induction variables from the number of a point.
+  auto take = [&](Value point) {
+    Value rest = point;
+    for (int64_t i = int64_t(sizes.size()) - 1; i >= 0; --i) {
+      bool last = llvm::all_of(ArrayRef(sizes).take_front(i), isOneInteger);
+      Value iv = forall.getInductionVar(i);
+      if (isOneInteger(sizes[i])) {
+        map.map(iv, index(loc, 0));
+      } else if (last) {
+        map.map(iv, rest);
+        rest = index(loc, 0);
+      } else {
+        Value size = value(sizes[i]);
+        map.map(iv, arith::RemUIOp::create(b, loc, rest, size));
+        rest = arith::DivUIOp::create(b, loc, rest, size);
+      }
+    }
+  };
+  auto isMine = [&](Value point) -> Value {
+    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, point,
+                                 total);
+  };
 
+  if (isConstant && canStage(forall, most)) {
+    for (int64_t first = 0; first < most; first += group) {
+      Value point = lane;
+      if (first)
+        point = arith::AddIOp::create(b, loc, lane, index(loc, first));
+      Value guard = first + group > most ? isMine(point) : Value();
+      take(point);
+      stage(*forall.getBody(), guard);
+    }
+    return success();
+  }
+
+  WalkResult fills = forall.walk([](Operation *op) {
+    return llvm::any_of(op->getOperands(),
+                        [](Value v) {
+                          return isa_and_nonnull<RingAcquireOp>(
+                              v.getDefiningOp());
+                        })
+               ? WalkResult::interrupt()
+               : WalkResult::advance();
+  });
+  if (fills.wasInterrupted())
+    storeStaged(loc);
   OpBuilder::InsertionGuard guard(b);
   Value point = lane;
   if (most >= 0 && most <= group) {
-    Value mine =
-        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, lane, total);
-    auto branch = scf::IfOp::create(b, loc, mine, /*withElseRegion=*/false);
+    auto branch =
+        scf::IfOp::create(b, loc, isMine(lane), /*withElseRegion=*/false);
     b.setInsertionPoint(branch.thenBlock()->getTerminator());
   } else {
     // All lanes as many points: the loop's length is a constant.
-    bool even =
-        llvm::all_of(sizes, llvm::IsaPred<Attribute>) && most % group == 0;
+    bool even = isConstant && most % group == 0;
     auto loop = scf::ForOp::create(b, loc, even ? index(loc, 0) : lane, total,
                                    index(loc, group));
     point = loop.getInductionVar();
@@ -253,21 +300,7 @@ LogicalResult LaneBuilder::deal(scf::ForallOp forall) {
     if (even)
       point = arith::AddIOp::create(b, loc, point, lane);
   }
-  Value rest = point;
-  for (int64_t i = int64_t(sizes.size()) - 1; i >= 0; --i) {
-    bool last = llvm::all_of(ArrayRef(sizes).take_front(i), isOneInteger);
-    Value iv = forall.getInductionVar(i);
-    if (isOneInteger(sizes[i])) {
-      map.map(iv, index(loc, 0));
-    } else if (last) {
-      map.map(iv, rest);
-      rest = index(loc, 0);
-    } else {
-      Value size = value(sizes[i]);
-      map.map(iv, arith::RemUIOp::create(b, loc, rest, size));
-      rest = arith::DivUIOp::create(b, loc, rest, size);
-    }
-  }
+  take(point);
   for (Operation &op : forall.getBody()->without_terminator())
     b.clone(op, map);
   return success();

@@ -10,11 +10,17 @@
 // have met after its release. Where a loop waits for a slot before it acquires
 // the next one, the barrier of the wait serves both.
 //
+// A target that copies in no other way loads to registers and stores. What
+// comes into a slot is then stored only before the slot is waited for, or where
+// this step's slot is released: loads are under way while the step is computed.
+//
 //===----------------------------------------------------------------------===//
 #include "dialects/Kernel/Transforms/Lanes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 using namespace mlir;
 using namespace isthmus;
@@ -95,8 +101,10 @@ LogicalResult LaneBuilder::emitRing(Operation *op) {
   if (isa<RingCommitOp>(op)) {
     AsyncCommitOp::create(b, loc);
   } else if (isa<RingReleaseOp>(op)) {
+    storeStaged(loc);
     ring.reading = true;
   } else {
+    storeStaged(loc);
     if (auto wait = dyn_cast<RingWaitOp>(op)) {
       AsyncWaitOp::create(b, loc, pendingAt(wait));
       barrier(loc);
@@ -117,4 +125,162 @@ void LaneBuilder::enterRings(scf::ForOp loop) {
     if (auto it = rings.find(op.getRing()); it != rings.end())
       it->second.reading = true;
   });
+}
+
+//===----------------------------------------------------------------------===//
+// Through registers
+//===----------------------------------------------------------------------===//
+
+/// More registers than this are not set aside.
+static constexpr int64_t kMostStagedPoints = 8;
+
+/// The tile of a ring that `op` fills, or null.
+static Value filledTile(Operation *op) {
+  Value tile;
+  if (auto run = dyn_cast<AsyncRunOp>(op))
+    tile = run.getTile();
+  else if (auto store = dyn_cast<memref::StoreOp>(op))
+    tile = store.getMemRef();
+  else if (auto store = dyn_cast<vector::StoreOp>(op))
+    tile = store.getBase();
+  return tile && tile.getDefiningOp<RingAcquireOp>() ? tile : Value();
+}
+
+bool LaneBuilder::canStage(scf::ForallOp forall, int64_t points) {
+  if (info.asyncCopyBytes || points > kMostStagedPoints * group)
+    return false;
+  bool any = false;
+  for (Operation &op : forall.getBody()->without_terminator()) {
+    Value tile = filledTile(&op);
+    if (tile) {
+      any = true;
+      if (tile.getDefiningOp()->getBlock() != forall->getBlock())
+        return false;
+      continue;
+    }
+    // Nothing else is written.
+    WalkResult result = op.walk([](Operation *inner) {
+      return isa<memref::StoreOp, vector::StoreOp, AsyncRunOp, FailIfOp>(inner)
+                 ? WalkResult::interrupt()
+                 : WalkResult::advance();
+    });
+    if (result.wasInterrupted())
+      return false;
+  }
+  return any;
+}
+
+/// What `run` copies: zeros where it is not valid.
+static Value loadOf(OpBuilder &b, AsyncRunOp run, IRMapping &map) {
+  Location loc = run.getLoc();
+  auto source = cast<MemRefType>(run.getSource().getType());
+  auto type =
+      VectorType::get({int64_t(run.getCount())}, source.getElementType());
+  auto branch = scf::IfOp::create(b, loc, type,
+                                  map.lookupOrDefault(run.getValid()), true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(&branch.getThenRegion().front());
+  SmallVector<Value> indices = llvm::map_to_vector(
+      run.getIndices(), [&](Value v) { return map.lookupOrDefault(v); });
+  auto load = vector::LoadOp::create(
+      b, loc, type, map.lookupOrDefault(run.getSource()), indices);
+  load->setAttr("alignment",
+                b.getI64IntegerAttr(int64_t(run.getCount()) *
+                                    source.getElementTypeBitWidth() / 8));
+  scf::YieldOp::create(b, loc, load.getResult());
+  b.setInsertionPointToStart(&branch.getElseRegion().front());
+  Value zero =
+      arith::ConstantOp::create(b, loc, cast<TypedAttr>(b.getZeroAttr(type)));
+  scf::YieldOp::create(b, loc, zero);
+  return branch.getResult(0);
+}
+
+/// Runs one point, but for its stores; where `guard` holds.
+void LaneBuilder::stage(Block &body, Value guard) {
+  SmallVector<StagedStore> made;
+  auto clone = [&] {
+    for (Operation &op : body.without_terminator()) {
+      if (!filledTile(&op)) {
+        b.clone(op, map);
+        continue;
+      }
+      StagedStore s;
+      s.guard = guard;
+      s.tile = uniform(filledTile(&op));
+      if (auto run = dyn_cast<AsyncRunOp>(op)) {
+        s.value = loadOf(b, run, map);
+        s.indices = uniform(run.getTileIndices());
+        s.alignment = b.getI64IntegerAttr(
+            int64_t(run.getCount()) *
+            cast<MemRefType>(s.tile.getType()).getElementTypeBitWidth() / 8);
+      } else if (auto one = dyn_cast<memref::StoreOp>(op)) {
+        s.value = uniform(one.getValue());
+        s.indices = uniform(one.getIndices());
+      } else {
+        auto store = cast<vector::StoreOp>(op);
+        s.value = uniform(store.getValueToStore());
+        s.indices = uniform(store.getIndices());
+        s.alignment = store->getAttr("alignment");
+      }
+      made.push_back(s);
+    }
+  };
+  if (!guard) {
+    clone();
+    llvm::append_range(staged, made);
+    return;
+  }
+  // What is computed under the guard is handed out of it.
+  Location loc = guard.getLoc();
+  auto branch = scf::IfOp::create(b, loc, guard, /*withElseRegion=*/false);
+  SmallVector<Value> values;
+  {
+    OpBuilder::InsertionGuard inside(b);
+    b.setInsertionPoint(branch.thenBlock()->getTerminator());
+    clone();
+    for (StagedStore &s : made) {
+      values.push_back(s.value);
+      llvm::append_range(values, s.indices);
+    }
+  }
+  SmallVector<Type> types(ValueRange(values).getTypes());
+  auto with = scf::IfOp::create(b, loc, types, guard, true);
+  with.getThenRegion().takeBody(branch.getThenRegion());
+  with.thenBlock()->getTerminator()->erase();
+  branch.erase();
+  OpBuilder::InsertionGuard inside(b);
+  b.setInsertionPointToEnd(with.thenBlock());
+  scf::YieldOp::create(b, loc, values);
+  b.setInsertionPointToStart(&with.getElseRegion().front());
+  SmallVector<Value> zeros;
+  for (Type type : types)
+    zeros.push_back(arith::ConstantOp::create(
+        b, loc, cast<TypedAttr>(b.getZeroAttr(type))));
+  scf::YieldOp::create(b, loc, zeros);
+  auto results = with.getResults().begin();
+  for (StagedStore &s : made) {
+    s.value = *results++;
+    for (Value &v : s.indices)
+      v = *results++;
+    staged.push_back(s);
+  }
+}
+
+void LaneBuilder::storeStaged(Location loc) {
+  for (StagedStore &s : staged) {
+    OpBuilder::InsertionGuard inside(b);
+    if (s.guard) {
+      auto branch =
+          scf::IfOp::create(b, loc, s.guard, /*withElseRegion=*/false);
+      b.setInsertionPoint(branch.thenBlock()->getTerminator());
+    }
+    if (!isa<VectorType>(s.value.getType())) {
+      memref::StoreOp::create(b, loc, s.value, s.tile, s.indices);
+      continue;
+    }
+    auto store = vector::StoreOp::create(b, loc, s.value, s.tile, s.indices);
+    if (s.alignment)
+      store->setAttr("alignment", s.alignment);
+  }
+  staged.clear();
 }

@@ -52,6 +52,14 @@ struct LaneRing {
   bool reading = false;
 };
 
+/// What a lane has for a slot of a ring, in registers: stored later.
+struct StagedStore {
+  mlir::Value guard; // null: always
+  mlir::Value value, tile;
+  llvm::SmallVector<mlir::Value> indices;
+  mlir::Attribute alignment; // of a vector, or null
+};
+
 /// Where barriers are needed: memory that lanes may hand each other.
 class Hazards {
 public:
@@ -128,6 +136,9 @@ private:
   bool isOfRing(mlir::Operation *op);
   mlir::LogicalResult emitRing(mlir::Operation *op);
   void enterRings(mlir::scf::ForOp loop);
+  bool canStage(mlir::scf::ForallOp forall, int64_t points);
+  void stage(mlir::Block &body, mlir::Value guard);
+  void storeStaged(mlir::Location loc);
   mlir::LogicalResult findAnchors(mlir::Region &tiled);
   mlir::LogicalResult anchor(mlir::Value tile, Anchor anchor,
                              mlir::Operation *op);
@@ -157,6 +168,7 @@ private:
   llvm::DenseMap<void *, const Anchor *> anchors;
   std::deque<Anchor> knownAnchors;
   llvm::DenseMap<mlir::Value, LaneRing> rings;
+  llvm::SmallVector<StagedStore> staged;
 };
 
 } // namespace isthmus::kernel

@@ -6,13 +6,13 @@
 //===----------------------------------------------------------------------===//
 //
 // For targets with a matrix unit of the product's types. A workgroup computes a
-// tile of C: slices of A and B run ahead through a ring in workgroup memory, as
-// they lie in memory (so that copies go along contiguous elements) with padded
-// rows (so that a unit's fragments come from different banks); the unit adds
+// tile of C: slices of A and B run ahead through a ring in workgroup memory
+// (MatrixSlices.h); the unit adds
 // their products to sums in registers; the epilogue runs on those. Outside of
 // A and B there are zeros.
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Kernel/Transforms/MatrixSlices.h"
 #include "dialects/Kernel/Transforms/Plans.h"
 #include "dialects/Kernel/Transforms/Product.h"
 
@@ -26,12 +26,12 @@ using namespace mlir;
 using namespace isthmus;
 using namespace isthmus::kernel;
 
-/// Bytes of a slice along k, and what a row is padded by: with an odd multiple
-/// of 16 bytes, eight rows lie in different banks.
-static constexpr int64_t kSliceBytes = 64, kPadBytes = 16;
+/// Bytes of a slice along k.
+static constexpr int64_t kSliceBytes = 64;
 /// What a dim is taken for that is not known: many more than a tile.
 static constexpr int64_t kUnknown = 1024;
-static constexpr int64_t kMostSlots = 4;
+/// Of a ring: what is copied through registers is under way for one step.
+static constexpr int64_t kMostSlots = 4, kMostRegisterSlots = 2;
 
 //===----------------------------------------------------------------------===//
 // The unit and the tile
@@ -74,23 +74,6 @@ struct Shape {
 };
 } // namespace
 
-/// The tile of a factor as it lies in workgroup memory.
-static MemRefType tileType(const Factor &f, int64_t outer, int64_t k) {
-  int64_t rows = f.alongOuter ? k : outer, columns = f.alongOuter ? outer : k;
-  int64_t pad = kPadBytes * 8 / f.narrow.getIntOrFloatBitWidth();
-  auto layout =
-      StridedLayoutAttr::get(f.narrow.getContext(), 0, {columns + pad, 1});
-  return MemRefType::get(
-      {rows, columns}, f.narrow, layout,
-      IntegerAttr::get(IntegerType::get(f.narrow.getContext(), 64),
-                       kWorkgroupSpace));
-}
-
-static int64_t bytesOf(MemRefType tile) {
-  return tile.getDimSize(0) * tile.getStridesAndOffset().first[0] *
-         tile.getElementTypeBitWidth() / 8;
-}
-
 static Shape chooseShape(TileBuilder &tb, const Product &p,
                          const MatrixUnit &unit, const TargetInfo &info) {
   auto M = getConstantIntValue(productOf(tb, p.m)),
@@ -114,42 +97,40 @@ static Shape chooseShape(TileBuilder &tb, const Product &p,
   int64_t perLane = s.m * s.n >= 128 * 64 ? 64 : 32;
   s.lanes =
       std::clamp<int64_t>(s.m * s.n / perLane, info.subgroup, info.maxGroup);
-  int64_t slot =
-      bytesOf(tileType(p.a, s.m, s.k)) + bytesOf(tileType(p.b, s.n, s.k));
-  s.slots = std::min(kMostSlots, int64_t(info.workgroupBytes) / slot);
+  int64_t slot = MatrixSlice(p.a, s.m, s.k, s.lanes, info).bytes() +
+                 MatrixSlice(p.b, s.n, s.k, s.lanes, info).bytes();
+  s.slots = std::min(info.asyncCopyBytes ? kMostSlots : kMostRegisterSlots,
+                     int64_t(info.workgroupBytes) / slot);
   return s;
 }
 
 //===----------------------------------------------------------------------===//
-// Slices
+// The program of a workgroup
 //===----------------------------------------------------------------------===//
 
 namespace {
 class Emitter {
 public:
   Emitter(TileBuilder &tb, const Product &p, const MatrixUnit &unit,
-          const Shape &s)
-      : tb(tb), b(tb.b), loc(tb.loc), p(p), unit(unit), s(s) {}
+          const Shape &s, const TargetInfo &info)
+      : tb(tb), b(tb.b), loc(tb.loc), p(p), unit(unit), s(s),
+        a(p.a, s.m, s.k, s.lanes, info), w(p.b, s.n, s.k, s.lanes, info) {}
   void run();
 
 private:
-  void bring(const Factor &f, const Way &way, Value tile, Value outer0,
-             Value sizeOuter, ArrayRef<OpFoldResult> outerDims, Value k0);
   void bringSlot(Value slot);
-  void forTile(int64_t rows, int64_t columns,
-               function_ref<void(Value, Value)> body);
+  Value sumsOfSlices();
   Value add(Value x, Value y) { return arith::AddIOp::create(b, loc, x, y); }
   Value mul(Value x, int64_t y) {
     return arith::MulIOp::create(b, loc, x, tb.index(y));
-  }
-  Value below(Value x, Value n) {
-    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, x, n);
   }
   /// `x`, in the tile that workgroups cut a dim of `size` in, is inside; null
   /// where tiles have no rest.
   Value inTile(Value x, Value size, int64_t tile) {
     auto n = getConstantIntValue(size);
-    return n && *n % tile == 0 ? Value() : below(x, size);
+    if (n && *n % tile == 0)
+      return {};
+    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, x, size);
   }
   /// Null is true.
   Value both(Value x, Value y) {
@@ -163,91 +144,27 @@ private:
   const Product &p;
   const MatrixUnit &unit;
   const Shape &s;
+  MatrixSlice a, w;
   SmallVector<Value> batch;
+  OpFoldResult K;
   Value m0, n0, sizeM, sizeN, sizeK, ring;
   Way wayA, wayB;
 };
 } // namespace
 
-void Emitter::forTile(int64_t rows, int64_t columns,
-                      function_ref<void(Value, Value)> body) {
-  tb.forTile({b.getIndexAttr(rows), b.getIndexAttr(columns)},
-             [&](ValueRange p) { body(p[0], p[1]); });
-}
-
-void Emitter::bring(const Factor &f, const Way &way, Value tile, Value outer0,
-                    Value sizeOuter, ArrayRef<OpFoldResult> outerDims,
-                    Value k0) {
-  auto type = cast<MemRefType>(tile.getType());
-  int64_t rows = type.getDimSize(0), columns = type.getDimSize(1);
-  auto emit = [&](int64_t run) {
-    forTile(rows, columns / run, [&](Value i, Value j) {
-      if (run > 1)
-        j = mul(j, run);
-      Value outer = add(outer0, f.alongOuter ? j : i),
-            k = add(k0, f.alongOuter ? i : j);
-      Value inside =
-          both(inTile(outer, sizeOuter, f.alongOuter ? columns : rows),
-               below(k, sizeK));
-      SmallVector<Value> outers = tb.coordinatesOf(outer, outerDims),
-                         ks = tb.coordinatesOf(k, p.k);
-      if (run > 1) {
-        auto [memref, indices] = f.at(batch, outers, ks);
-        AsyncRunOp::create(b, loc, memref, indices, tile, ValueRange{i, j}, run,
-                           inside);
-        return;
-      }
-      auto branch = scf::IfOp::create(b, loc, f.narrow, inside, true);
-      {
-        OpBuilder::InsertionGuard guard(b);
-        b.setInsertionPointToStart(&branch.getThenRegion().front());
-        Value v = f.element(batch, outers, ks, /*narrow=*/true);
-        scf::YieldOp::create(b, loc, v);
-        b.setInsertionPointToStart(&branch.getElseRegion().front());
-        Value zero = arith::ConstantOp::create(b, loc, b.getZeroAttr(f.narrow));
-        scf::YieldOp::create(b, loc, zero);
-      }
-      memref::StoreOp::create(b, loc, branch.getResult(0), tile,
-                              ValueRange{i, j});
-    });
-  };
-  if (way.run == 1 || !way.aligned)
-    return emit(way.run);
-  auto branch = scf::IfOp::create(b, loc, way.aligned, true);
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPoint(branch.thenBlock()->getTerminator());
-  emit(way.run);
-  b.setInsertionPoint(branch.elseBlock()->getTerminator());
-  emit(1);
-}
-
 void Emitter::bringSlot(Value slot) {
   auto tiles = RingAcquireOp::create(
       b, loc, cast<RingType>(ring.getType()).getTiles(), ring, slot);
   Value k0 = mul(slot, s.k);
-  bring(p.a, wayA, tiles.getResult(0), m0, sizeM, p.m, k0);
-  bring(p.b, wayB, tiles.getResult(1), n0, sizeN, p.n, k0);
+  a.bring(tb, wayA, {batch, m0, sizeM, p.m, sizeK, p.k}, tiles.getResult(0),
+          k0);
+  w.bring(tb, wayB, {batch, n0, sizeN, p.n, sizeK, p.k}, tiles.getResult(1),
+          k0);
   RingCommitOp::create(b, loc, ring, slot);
 }
 
-//===----------------------------------------------------------------------===//
-// The program of a workgroup
-//===----------------------------------------------------------------------===//
-
-void Emitter::run() {
-  OpFoldResult M = productOf(tb, p.m), N = productOf(tb, p.n),
-               K = productOf(tb, p.k);
-  SmallVector<OpFoldResult> extents = p.batch;
-  extents.push_back(tb.ceilDiv(M, s.m));
-  extents.push_back(tb.ceilDiv(N, s.n));
-  SmallVector<Value> at = tb.makeGrid(extents);
-  batch.assign(at.begin(), at.end() - 2);
-  m0 = mul(at[at.size() - 2], s.m), n0 = mul(at.back(), s.n);
-  sizeM = tb.toValue(M), sizeN = tb.toValue(N), sizeK = tb.toValue(K);
-  wayA = wayOf(tb, p, p.a), wayB = wayOf(tb, p, p.b);
-  Type types[] = {tileType(p.a, s.m, s.k), tileType(p.b, s.n, s.k)};
-  ring = RingOp::create(b, loc, RingType::get(b.getContext(), s.slots, types));
-
+/// The loop over the slices.
+Value Emitter::sumsOfSlices() {
   Value zero = tb.index(0), one = tb.index(1), ahead = tb.index(s.slots - 1);
   if (s.slots > 1) {
     auto first = scf::ForOp::create(b, loc, zero, ahead, one);
@@ -287,12 +204,56 @@ void Emitter::run() {
               ArrayRef<unsigned>{1, 0}, b.getContext())));
     };
     Value next = MmaOp::create(
-        b, loc, sums, operand(0, p.a.alongOuter), operand(1, !p.b.alongOuter),
+        b, loc, sums, operand(0, a.alongOuter), operand(1, !w.alongOuter),
         loop.getRegionIterArg(0), b.getStringAttr(unit.name));
     RingReleaseOp::create(b, loc, ring, step);
     scf::YieldOp::create(b, loc, next);
   }
-  auto each = EachOp::create(b, loc, loop.getResult(0));
+  return loop.getResult(0);
+}
+
+void Emitter::run() {
+  OpFoldResult M = productOf(tb, p.m), N = productOf(tb, p.n);
+  K = productOf(tb, p.k);
+  SmallVector<OpFoldResult> extents = p.batch;
+  extents.push_back(tb.ceilDiv(M, s.m));
+  extents.push_back(tb.ceilDiv(N, s.n));
+  SmallVector<Value> at = tb.makeGrid(extents);
+  batch.assign(at.begin(), at.end() - 2);
+  m0 = mul(at[at.size() - 2], s.m), n0 = mul(at.back(), s.n);
+  sizeM = tb.toValue(M), sizeN = tb.toValue(N), sizeK = tb.toValue(K);
+  wayA = wayOf(tb, p, p.a), wayB = wayOf(tb, p, p.b);
+  Type types[] = {a.type, w.type};
+  ring = RingOp::create(b, loc, RingType::get(b.getContext(), s.slots, types));
+
+  // Pieces go one way in the whole loop, which has no branches then.
+  Value sums, aligned = both(a.inPieces ? wayA.aligned : Value(),
+                             w.inPieces ? wayB.aligned : Value());
+  if (aligned) {
+    auto type = VectorType::get({s.m, s.n}, p.sum);
+    auto branch = scf::IfOp::create(b, loc, type, aligned, true);
+    OpBuilder::InsertionGuard guard(b);
+    bool askA = a.inPieces && wayA.aligned, askB = w.inPieces && wayB.aligned;
+    auto inBranch = [&](Block &block) {
+      b.setInsertionPointToStart(&block);
+      Value v = sumsOfSlices();
+      scf::YieldOp::create(b, loc, v);
+    };
+    if (askA)
+      wayA.aligned = {};
+    if (askB)
+      wayB.aligned = {};
+    inBranch(branch.getThenRegion().front());
+    if (askA)
+      wayA = {};
+    if (askB)
+      wayB = {};
+    inBranch(branch.getElseRegion().front());
+    sums = branch.getResult(0);
+  } else {
+    sums = sumsOfSlices();
+  }
+  auto each = EachOp::create(b, loc, sums);
   OpBuilder::InsertionGuard guard(b);
   Type index = b.getIndexType();
   Block *body = b.createBlock(&each.getBody(), {}, {index, index, p.sum},
@@ -330,7 +291,7 @@ std::string kernel::planMatrix(FuncOp kernel, const TargetInfo &info) {
         Shape s = chooseShape(tb, p, *unit, info);
         if (!s.slots)
           return "a tile needs more workgroup memory than there is";
-        Emitter(tb, p, *unit, s).run();
+        Emitter(tb, p, *unit, s, info).run();
         tb.result.setGroup(s.lanes);
         plan = llvm::formatv("matrix {0}x{1}x{2} {3} ring {4}", s.m, s.n, s.k,
                              unit->name, s.slots)

@@ -3,6 +3,7 @@
 // RUN: FileCheck %s --check-prefix=REMARKS --input-file=%t.remarks
 // RUN: istc %s --emit=tiled --target=nvidia:sm_80 --tf32 --remarks 2>&1 | FileCheck %s --check-prefix=TF32
 // RUN: istc %s --emit=tiled --target=intel:spirv64 --remarks 2>&1 | FileCheck %s --check-prefix=OTHER
+// RUN: istc %s --emit=tiled --target=amd:gfx942 | FileCheck %s --check-prefix=ALONG
 // RUN: istc %s --emit=tiled --target=amd:gfx90a --remarks 2>&1 | FileCheck %s --check-prefix=MFMA
 // RUN: istc %s --emit=tiled --target=amd:gfx942 --remarks 2>&1 | FileCheck %s --check-prefix=MFMA
 // RUN: istc %s --emit=tiled --target=amd:gfx950 --remarks 2>&1 | FileCheck %s --check-prefix=MFMA950
@@ -27,6 +28,18 @@
 // TF32-DAG: matrix: taken: matrix 64x64x16 m16n8k8.f32.tf32 ring 4
 // OTHER: matrix: no matrix unit of the target's is known
 // OTHER: tiles: taken
+
+/// Where lanes load fragments one by one, both tiles lie along k; B is turned on
+/// its way. What is asked of the addresses is asked once, around the loop.
+// ALONG-LABEL: kernel.func @k_contraction
+// ALONG-SAME: plan "matrix 64x64x32 m16n16k16.f32.f16 ring 2"
+// ALONG: kernel.ring : <2 x (memref<64x32xf16, strided<[40, 1]>, 3>, memref<64x32xf16, strided<[40, 1]>, 3>)>
+// ALONG: scf.if %{{.*}} -> (vector<64x64xf32>) {
+// ALONG: vector.load %{{.*}} {alignment = 16 : i64} : memref<96x64xf16>, vector<8xf16>
+// ALONG: vector.store %{{.*}} {alignment = 16 : i64} : memref<64x32xf16, strided<[40, 1]>, 3>, vector<8xf16>
+// ALONG: memref.transpose
+// ALONG: kernel.mma
+// ALONG: } else {
 
 /// f32 stays f32: MFMA has a unit for it, WMMA has none.
 // MFMA-DAG: matrix: taken: matrix 64x64x32 m16n16k16.f32.f16 ring

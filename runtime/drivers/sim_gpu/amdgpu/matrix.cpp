@@ -91,6 +91,12 @@ struct Matrix {
     if (w.size != wave)
       return w.fail(i, "a matrix operation of " + std::to_string(wave) +
                            " lanes in a wave of " + std::to_string(w.size));
+    // The units do not ask exec, but what made their operands did.
+    uint64_t all = wave == 64 ? ~0ull : (1ull << wave) - 1;
+    if (w.poisonOn && (w.exec() & all) != all)
+      return w.fail(i,
+                    "multiplies where some lanes are off: their operands may "
+                    "be older than the others'");
     double a[M][K], b[K][N], sum[M][N] = {};
     unsigned lanes = twice ? 16 : wave;
     for (unsigned l = 0; l < lanes; ++l)

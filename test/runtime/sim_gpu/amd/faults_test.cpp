@@ -129,6 +129,18 @@ TEST(AMDFaults, Misaligned) {
         "misaligned");
 }
 
+// Matrix operations run for lanes that are off, whose operands nobody brought.
+TEST(AMDFaults, MatrixLanes) {
+  std::string operands = "v_mov_b32 v40, 0\nv_mov_b32 v41, 0\n",
+              some = "v_cmp_gt_u32 vcc, 7, v16\ns_and_saveexec_b64 s[20:21], "
+                     "vcc\n",
+              all = "s_mov_b64 exec, s[20:21]\n",
+              mfma = "v_mfma_f32_16x16x16_f16 v[44:47], v[40:41], v[40:41], "
+                     "0\n";
+  found("gfx942", operands + some + mfma + all, operands + some + all + mfma,
+        "multiplies where some lanes are off", true);
+}
+
 TEST(AMDFaults, Barriers) {
   // One wave goes round it.
   std::string skip9 = "v_readfirstlane_b32 s20, v16\ns_cmp_eq_u32 s20, "
