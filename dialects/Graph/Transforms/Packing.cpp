@@ -11,25 +11,31 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "llvm/ADT/DenseSet.h"
 
 using namespace mlir;
 using namespace isthmus;
 
 bool graph::isWeight(Value v) {
-  Operation *op = v.getDefiningOp();
-  if (!op)
-    return false;
-  if (isa<graph::WeightOp, arith::ConstantOp, tensor::EmptyOp>(op))
-    return true;
-  if (!isa<graph::ReshapeOp, linalg::LinalgOp, graph::ParallelOp>(op))
-    return false;
-  bool all = true;
-  op->walk([&](Operation *inner) {
-    for (Value operand : inner->getOperands())
-      if (!op->isAncestor(operand.getParentRegion()->getParentOp()))
-        all &= isWeight(operand);
-  });
-  return all;
+  // Straight up to an input where there is one: that ends it.
+  DenseSet<Value> seen = {v};
+  SmallVector<Value> work = {v};
+  while (!work.empty()) {
+    Operation *op = work.pop_back_val().getDefiningOp();
+    if (!op)
+      return false;
+    if (isa<graph::WeightOp, arith::ConstantOp, tensor::EmptyOp>(op))
+      continue;
+    if (!isa<graph::ReshapeOp, linalg::LinalgOp, graph::ParallelOp>(op))
+      return false;
+    op->walk([&](Operation *inner) {
+      for (Value operand : inner->getOperands())
+        if (!op->isAncestor(operand.getParentRegion()->getParentOp()))
+          if (seen.insert(operand).second)
+            work.push_back(operand);
+    });
+  }
+  return true;
 }
 
 Value graph::constant(OpBuilder &b, Location loc, int64_t v) {
