@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "lib/Import/Emit.h"
+#include "lib/Import/Power.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
 
@@ -231,25 +232,26 @@ static LogicalResult pow(NodeContext &c) {
   auto right = legacyBroadcast(c);
   if (failed(right))
     return failure();
-  // Integers go through f64, which is exact up to 2^53.
   DType wide = isFloat(type) ? accumulatorType(type) : DType::f64;
   if (exponent == DType::f64)
     wide = DType::f64;
   DenseElementsAttr k = (*right)->count() == 1 && !(*right)->tensor
                             ? c.importer.constant(**right)
                             : DenseElementsAttr();
-  bool isSquare = false;
-  if (k && isFloat(exponent))
-    isSquare = (*k.value_begin<APFloat>()).isExactlyValue(2.0);
+  std::optional<int64_t> whole = k ? smallWhole(k) : std::nullopt;
   ImportValue *ins[] = {&c.in(0), *right};
   return c.result(
       elementwise(c, ins, type, [&](OpBuilder &b, Location loc, ValueRange a) {
         BodyMath m{b, loc};
-        if (isSquare && isFloat(type))
-          return Value(arith::MulFOp::create(b, loc, a[0], a[0]));
-        Value y = math::PowFOp::create(b, loc, m.cast(a[0], type, wide),
-                                       m.cast(a[1], exponent, wide));
-        return m.cast(y, wide, type);
+        if (!isFloat(type) && !isFloat(exponent))
+          return m.cast(integerPower(m, m.cast(a[0], type, DType::i64),
+                                     m.cast(a[1], exponent, DType::i64)),
+                        DType::i64, type);
+        Value x = m.cast(a[0], type, wide);
+        if (whole)
+          return m.cast(wholePower(m, x, *whole), wide, type);
+        return m.cast(floatPower(m, x, m.cast(a[1], exponent, wide)), wide,
+                      type);
       }));
 }
 
