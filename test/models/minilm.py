@@ -18,6 +18,8 @@ import unicodedata
 import numpy as np
 from onnx import TensorProto, checker, helper, save
 
+from graphs import Graph
+
 TYPES = {"F32": TensorProto.FLOAT, "I64": TensorProto.INT64}
 
 
@@ -36,14 +38,16 @@ def beside(source, folder):
     return target
 
 
-class Graph:
+class Stored(Graph):
+    """Weights are those of a .safetensors file."""
+
     def __init__(self, file):
+        super().__init__()
         self.file = os.path.basename(file)
         with open(file, "rb") as f:
             (size,) = struct.unpack("<Q", f.read(8))
             self.table = json.loads(f.read(size))
         self.base = 8 + size
-        self.nodes, self.initializers, self.known = [], [], set()
 
     def weight(self, name):
         """An initializer whose bytes stay where they are."""
@@ -51,27 +55,7 @@ class Graph:
             self.known.add(name)
             entry = self.table[name]
             begin, end = entry["data_offsets"]
-            tensor = TensorProto(name=name, dims=entry["shape"], data_type=TYPES[entry["dtype"]],
-                                 data_location=TensorProto.EXTERNAL)
-            for key, value in (("location", self.file), ("offset", self.base + begin), ("length", end - begin)):
-                tensor.external_data.add(key=key, value=str(value))
-            self.initializers.append(tensor)
-        return name
-
-    def constant(self, name, dtype, dims, values):
-        if name not in self.known:
-            self.known.add(name)
-            self.initializers.append(helper.make_tensor(name, dtype, dims, values))
-        return name
-
-    def ints(self, *values):
-        return self.constant("ints_" + "_".join(map(str, values)), TensorProto.INT64, [len(values)], values)
-
-    def number(self, value):
-        return self.constant(f"number_{value!r}", TensorProto.FLOAT, [], [value])
-
-    def op(self, kind, inputs, name, **attributes):
-        self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
+            self.external(name, entry["shape"], TYPES[entry["dtype"]], self.file, self.base + begin, end - begin)
         return name
 
     def linear(self, x, weights, name):
@@ -83,13 +67,6 @@ class Graph:
     def norm(self, x, weights, name, epsilon):
         return self.op("LayerNormalization", [x, self.weight(f"{weights}.weight"), self.weight(f"{weights}.bias")],
                        name, axis=-1, epsilon=epsilon)
-
-    def gelu(self, x, name):
-        y = self.op("Div", [x, self.number(float(np.sqrt(np.float32(2))))], f"{name}/div")
-        y = self.op("Erf", [y], f"{name}/erf")
-        y = self.op("Add", [y, self.number(1.0)], f"{name}/add")
-        y = self.op("Mul", [x, y], f"{name}/mul")
-        return self.op("Mul", [y, self.number(0.5)], name)
 
 
 def attention(g, x, mask, weights, name, heads, width):
@@ -109,7 +86,7 @@ def attention(g, x, mask, weights, name, heads, width):
 
 
 def graph(file, config):
-    g = Graph(file)
+    g = Stored(file)
     width, heads, epsilon = config["hidden_size"], config["num_attention_heads"], config["layer_norm_eps"]
 
     words = g.op("Gather", [g.weight("embeddings.word_embeddings.weight"), "input_ids"], "embeddings/words")
@@ -158,10 +135,7 @@ def graph(file, config):
     inputs = [value(n, TensorProto.INT64, dims) for n in ("input_ids", "attention_mask", "token_type_ids")]
     outputs = [value("last_hidden_state", TensorProto.FLOAT, dims + [width]),
                value("sentence_embedding", TensorProto.FLOAT, ["batch", width])]
-    model = helper.make_model(helper.make_graph(g.nodes, "minilm", inputs, outputs, g.initializers),
-                              opset_imports=[helper.make_opsetid("", 17)])
-    model.ir_version = 8
-    return model
+    return g.model("minilm", inputs, outputs)
 
 
 def build(folder):

@@ -1,7 +1,7 @@
 """The models with weights that tests and benchmarks use, and inputs for them.
 
-All come from Python packages, see scripts/requirements-models.txt. A model is
-made ready in a folder of its own on first use.
+Their weights come from Python packages, see scripts/requirements-models.txt, or
+are drawn. A model is made ready in a folder of its own on first use.
 """
 
 import dataclasses
@@ -18,7 +18,9 @@ from onnx import TensorProto, numpy_helper
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "scripts"))
 
+import decoders  # noqa: E402
 import minilm  # noqa: E402
+import vit  # noqa: E402
 
 LIGHT = ["bvlc_alexnet", "densenet121", "inception_v1", "inception_v2", "resnet50", "shufflenet", "squeezenet", "vgg19",
          "zfnet512"]
@@ -253,6 +255,45 @@ def minilm_check(answers):
     return None if alike > unlike + 0.3 else f"alike sentences have cosine {alike:.3f}, others {unlike:.3f}"
 
 
+# --- transformers with drawn weights -----------------------------------------
+
+
+def drawn(*key, **shapes):
+    random = generator(6, *key)
+    return {name: random.standard_normal(shape, np.float32) for name, shape in shapes.items()}
+
+
+def vit_feeds(path):
+    return {f"batch {n}": drawn(n, pixels=(n, 3, vit.PIXELS, vit.PIXELS)) for n in (1, 2)}
+
+
+def decoder_feeds(c, batch, sequence, past=None):
+    if c.words:
+        feeds = {"input_ids": generator(7, batch, sequence).integers(0, c.words, (batch, sequence))}
+    else:
+        feeds = drawn(batch, sequence, embeddings=(batch, sequence, c.width))
+    if past is not None:
+        for i in range(c.layers):
+            feeds |= drawn(batch, past, i, **{f"past.{i}.{what}": (batch, c.groups, past, c.head)
+                                              for what in ("key", "value")})
+    return feeds
+
+
+def decoder(name, config, decode):
+    def make(folder):  # both graphs of a decoder beside the weights they share
+        return decoders.build(name, decode, os.path.join(os.path.dirname(folder), name))
+
+    def prefill_feeds(path):
+        return {"128 tokens": decoder_feeds(config, 1, 128), "2 of 11 tokens": decoder_feeds(config, 2, 11)}
+
+    def decode_feeds(path):
+        return {f"past {past}" + f", batch {batch}" * (batch > 1): decoder_feeds(config, batch, 1, past)
+                for batch, past in ((1, 128), (3, 17), (1, 0))}
+
+    shapes = {"batch": (1, 8), **({"past": (0, config.context - 1)} if decode else {"sequence": (1, config.context)})}
+    return Model(f"{name}_{'decode' if decode else 'prefill'}", make, decode_feeds if decode else prefill_feeds, shapes)
+
+
 MODELS = [Model(f"light_{n}", lambda folder, n=n: light(n), image_feeds, bench=False) for n in LIGHT]
 MODELS += [Model(n, lambda folder, n=n: seeded(n, folder), image_feeds) for n in LIGHT]
 MODELS += [
@@ -261,7 +302,10 @@ MODELS += [
           {"unk__214": (1, 64)}),
     Model("minilm", minilm.build, minilm_feeds, {"batch": (1, 32), "sequence": (1, 512)}, minilm_check),
     Model("basic_pitch", lambda folder: shipped("basic_pitch", "saved_models", "icassp_2022", "nmp.onnx"), pitch_feeds,
-          {"unk__749": (1, 8)}, bench=False),
+          {"unk__749": (1, 8)}),
+    Model("vit_tiny", vit.build, vit_feeds, {"batch": (1, 8)}),
+    *(decoder(name, config, decode) for name, config in (("gpt2", decoders.GPT2), ("llama", decoders.LLAMA))
+      for decode in (False, True)),
     Model("silero_vad", lambda folder: shipped("faster_whisper", "assets", "silero_vad_v6.onnx"), silero_feeds,
           {"seq_len": (1, 64)}, bench=False),
 ]
