@@ -267,9 +267,11 @@ std::string kernel::chooseAttentionTile(const AttentionGroup &group,
   bool alike = narrow == elementOf(group.scores, group.key) &&
                narrow == elementOf(group.output, group.weight) &&
                narrow == elementOf(group.output, group.value);
-  tile.unit = alike && narrow.getIntOrFloatBitWidth() == 16
-                  ? unitFor(info, narrow, false, narrow, false, f32)
-                  : nullptr;
+  tile.unit =
+      alike ? unitFor(info, narrow, false, narrow, false, f32) : nullptr;
+  // Scores and weights are not rounded to less than their type.
+  if (tile.unit && tile.unit->a == UnitType::tf32)
+    tile.unit = nullptr;
   tile.type = tile.unit ? narrow : f32;
   tile.turned = tile.unit && !info.matrixLoads;
   int64_t least = tile.unit ? std::max<int64_t>(tile.unit->k, 16) : 16;

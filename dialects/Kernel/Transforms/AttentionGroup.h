@@ -55,7 +55,9 @@ struct AttentionTile {
   bool turned = false;    // values lie along the keys
   /// Elements from row to row of a tile that is multiplied: padded for a unit,
   /// so that its fragments come from different banks.
-  int64_t pitch(int64_t columns) const { return unit ? columns + 8 : columns; }
+  int64_t pitch(int64_t columns) const {
+    return unit ? columns + 128 / type.getIntOrFloatBitWidth() : columns;
+  }
 };
 /// "", or why the target is better served by several kernels.
 std::string chooseAttentionTile(const AttentionGroup &group,
