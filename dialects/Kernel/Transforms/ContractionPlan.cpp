@@ -54,6 +54,8 @@ bool kernel::isMultiplyAdd(linalg::LinalgOp op) {
 }
 
 /// A tile's shape by the register file: accumulators, one row of B, one of A.
+/// Fewer rows get longer ones, so that sums do not wait for each other; rows
+/// that are no multiple of a tile's share it out evenly.
 ContractionTile kernel::contractionTile(std::optional<int64_t> m,
                                         const TargetInfo &info) {
   ContractionTile tile;
@@ -61,8 +63,14 @@ ContractionTile kernel::contractionTile(std::optional<int64_t> m,
   bool many = info.vectorRegisters >= 32;
   tile.vectors = 2;
   tile.rows = many ? 12 : 6;
-  if (m && *m < tile.rows)
-    tile.rows = std::max<int64_t>(*m, 1);
+  if (!m)
+    return tile;
+  int64_t rows = std::max<int64_t>(*m, 1);
+  if (rows <= (many ? 6 : 2))
+    tile.vectors = 4;
+  else if (rows <= (many ? 9 : 4))
+    tile.vectors = 3;
+  tile.rows = llvm::divideCeil(rows, llvm::divideCeil(rows, tile.rows));
   return tile;
 }
 
@@ -177,8 +185,7 @@ std::string kernel::planContraction(FuncOp kernel, const TargetInfo &info) {
   } else if (staticN) {
     while (lanes > 4 && *staticN < lanes)
       lanes /= 2;
-    while (vectors > 1 && *staticN <= lanes * (vectors - 1))
-      --vectors;
+    vectors = std::min<int64_t>(vectors, llvm::divideCeil(*staticN, lanes));
   }
   const int64_t width = lanes * vectors;
   const int64_t rows = tile.rows;
@@ -213,18 +220,13 @@ std::string kernel::planContraction(FuncOp kernel, const TargetInfo &info) {
     outDims.push_back(
         isa<AffineDimExpr>(e) ? cast<AffineDimExpr>(e).getPosition() : ~0u);
   bool exactN = staticN && *staticN % width == 0;
-  bool exactM = staticM && *staticM % rows == 0;
   VectorType vec = vectorOf(b.getF32Type(), lanes);
 
-  auto emitTile = [&](Value m0, bool masked) {
+  // `rows` x `vectors` of the result from (m0, nBegin) on.
+  auto emitTile = [&](Value m0, int64_t rows, int64_t vectors, bool masked) {
     SmallVector<Value> mAt, nAt, masks(vectors);
-    for (int64_t i = 0; i < rows; ++i) {
-      Value m = arith::AddIOp::create(b, loc, m0, tb.index(i));
-      if (!exactM) // an edge row computes the last row again, and is not stored
-        m = arith::MinUIOp::create(
-            b, loc, m, arith::SubIOp::create(b, loc, sizeM, tb.index(1)));
-      mAt.push_back(m);
-    }
+    for (int64_t i = 0; i < rows; ++i)
+      mAt.push_back(i ? arith::AddIOp::create(b, loc, m0, tb.index(i)) : m0);
     for (int64_t j = 0; j < vectors; ++j) {
       nAt.push_back(arith::AddIOp::create(b, loc, nBegin, tb.index(j * lanes)));
       if (masked) {
@@ -269,15 +271,7 @@ std::string kernel::planContraction(FuncOp kernel, const TargetInfo &info) {
       }
       scf::YieldOp::create(b, loc, next);
     }
-    for (int64_t i = 0; i < rows; ++i) {
-      OpBuilder::InsertionGuard guard(b);
-      if (!exactM && i) {
-        Value row = arith::AddIOp::create(b, loc, m0, tb.index(i));
-        Value inside = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult,
-                                             row, sizeM);
-        auto branch = scf::IfOp::create(b, loc, inside, false);
-        b.setInsertionPointToStart(&branch.getThenRegion().front());
-      }
+    for (int64_t i = 0; i < rows; ++i)
       for (int64_t j = 0; j < vectors; ++j) {
         SmallVector<Value> point;
         for (unsigned d : outDims)
@@ -289,16 +283,40 @@ std::string kernel::planContraction(FuncOp kernel, const TargetInfo &info) {
                                 point, lanes, masks[j]);
         storeVector(tb, v, C, point, masks[j]);
       }
-    }
   };
-  auto emitRows = [&](bool masked) {
-    Value left = arith::SubIOp::create(b, loc, sizeM, mBlock);
-    Value count = arith::MinUIOp::create(b, loc, left, tb.index(rows * blocks));
-    auto loop = scf::ForOp::create(b, loc, tb.index(0), count, tb.index(rows));
+  // Tiles of `step` rows from `begin` until fewer than that are left; where the
+  // next one would begin.
+  auto emitTiles = [&](Value begin, Value end, int64_t step, int64_t vectors,
+                       bool masked) -> Value {
+    Value count = arith::DivUIOp::create(
+        b, loc, arith::SubIOp::create(b, loc, end, begin), tb.index(step));
+    Value next = arith::AddIOp::create(
+        b, loc, begin, arith::MulIOp::create(b, loc, count, tb.index(step)));
+    auto loop = scf::ForOp::create(b, loc, begin, next, tb.index(step));
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(loop.getBody());
-    emitTile(arith::AddIOp::create(b, loc, mBlock, loop.getInductionVar()),
-             masked);
+    emitTile(loop.getInductionVar(), step, vectors, masked);
+    return next;
+  };
+  auto emitRows = [&](bool masked) {
+    // Of the last panel only the vectors that have columns.
+    int64_t filled = vectors;
+    if (masked && staticN)
+      filled = llvm::divideCeil(*staticN % width, lanes);
+    Value left = arith::SubIOp::create(b, loc, sizeM, mBlock);
+    left = arith::MinUIOp::create(b, loc, left, tb.index(rows * blocks));
+    Value end = arith::AddIOp::create(b, loc, mBlock, left);
+    Value at = emitTiles(mBlock, end, rows, filled, masked);
+    // What is left: all at once where that many are known, else by fours and
+    // ones.
+    SmallVector<int64_t> steps;
+    if (!staticM)
+      steps = {4, 1};
+    else if (*staticM % rows)
+      steps = {*staticM % rows};
+    for (int64_t step : steps)
+      if (step < rows)
+        at = emitTiles(at, end, step, filled, masked);
   };
   if (exactN) {
     emitRows(false);
