@@ -59,7 +59,9 @@ def ptx_kernels(code):
         name, rest = part.split("(", 1)
         params, rest = rest.split(")", 1)
         group = re.search(r"\.reqntid (\d+)", rest.split("{")[0])
-        shared = [int(n) for n in re.findall(r"\.shared .*\[(\d+)\]", rest)]
+        # LLVM may leave of an array the one element that is used.
+        shared = [int(bits) // 8 * int(n or 1)
+                  for bits, n in re.findall(r"\.shared (?:\.align \d+ )?\.[bfus](\d+) \S+?(?:\[(\d+)\])?;", rest)]
         kernels[name] = {"params": params.count(".param"), "group": int(group.group(1)), "shared": shared}
     return kernels
 
