@@ -69,7 +69,7 @@ private:
   mlir::LogicalResult emitOp(mlir::Operation *op);
   mlir::LogicalResult emitBlock(mlir::Block &block);
   mlir::LogicalResult signature();
-  mlir::LogicalResult results();
+  void results();
   void resultTensors();
   void placePrologue();
 

@@ -151,15 +151,17 @@ void FunctionWriter::resultTensors() {
   }
 }
 
-LogicalResult FunctionWriter::results() {
+void FunctionWriter::results() {
   if (!isInit) {
     resultTensors();
     deliver();
-    return success();
+    return;
   }
-  for (unsigned i = 0; i < ret.getNumOperands(); ++i)
-    if (!outputDone[i]) // a weight passed through
-      return ret.emitError("derived weight ") << i << " is no kernel's result";
+  for (auto [i, v] : llvm::enumerate(ret.getOperands()))
+    if (!outputDone[i]) { // a weight passed through, or a result made in place
+      uint32_t from = buffer(v), bytes = byteSize(v), b = fn->buffer_regs++;
+      emit(I::alloc_derived, b, i, bytes);
+      emit(I::copy, b, from, bytes);
+    }
   tables.program.derived = ret.getNumOperands();
-  return success();
 }

@@ -197,8 +197,9 @@ FailureOr<std::unique_ptr<fb::FunctionT>> FunctionWriter::write() {
   Block &body = func.getBody().front();
   ret = cast<func::ReturnOp>(body.getTerminator());
   outputDone.assign(ret.getNumOperands(), false);
-  if (failed(signature()) || failed(emitBlock(body)) || failed(results()))
+  if (failed(signature()) || failed(emitBlock(body)))
     return failure();
+  results();
   placePrologue();
   setLifetimes(*fn);
   return std::move(fn);
