@@ -190,8 +190,10 @@ std::string kernel::planContraction(FuncOp kernel, const TargetInfo &info) {
   const int64_t width = lanes * vectors;
   const int64_t rows = tile.rows;
   // Enough rows in a workgroup to use its panel of B more than once.
-  int64_t blocks = staticM ? llvm::divideCeil(*staticM, rows) : 8;
-  blocks = std::clamp<int64_t>(blocks, 1, 8);
+  int64_t blocks = staticM ? llvm::divideCeil(*staticM, rows) : 16;
+  // Not so many that few workgroups are left.
+  bool manyPanels = staticN && *staticN >= 16 * width;
+  blocks = std::clamp<int64_t>(blocks, 1, manyPanels ? 16 : 8);
 
   SmallVector<OpFoldResult> extents;
   for (unsigned d : dims.outer)
