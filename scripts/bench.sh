@@ -2,6 +2,7 @@
 # Times models beside other runtimes, all in one run; the last lines are
 # `geomean vs PEER: X`.
 #   ./scripts/bench.sh --json=FILE [--markdown=FILE] [--filter=REGEX] ...
+# With --matmul first: f32 products of many shapes beside ONNX Runtime, one thread.
 source "$(dirname "$0")/lib.sh"
 
 bench=$ROOT/.venv-bench
@@ -18,4 +19,6 @@ if [ "$(cat "$bench/.isthmus-stamp" 2>/dev/null)" != "$stamp" ]; then
 fi
 [ -x "$BUILD/bin/istc" ] && [ -e "$BUILD/lib/libisthmus.so" ] || ./scripts/build.sh
 cd "$OLDPWD"
-exec "$bench/bin/python" "$ROOT/bench/bench.py" --build "$BUILD" "$@"
+what=bench
+[ "${1:-}" != --matmul ] || { what=matmul; shift; }
+exec "$bench/bin/python" "$ROOT/bench/$what.py" --build "$BUILD" "$@"
