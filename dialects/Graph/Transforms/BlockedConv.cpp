@@ -1,0 +1,185 @@
+//===- BlockedConv.cpp - convolutions with channels in blocks -------------===//
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "dialects/Graph/Transforms/Blocker.h"
+
+#include "dialects/Graph/Transforms/Packing.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
+using namespace mlir;
+using namespace isthmus;
+using namespace isthmus::graph;
+
+using Iterator = utils::IteratorType;
+
+/// From so many channels on, an input is packed for a single convolution.
+static constexpr int64_t kManyChannels = 64;
+
+Value Blocker::addBias(OpBuilder &b, Location loc, Value y, Value bias) {
+  auto type = cast<RankedTensorType>(y.getType());
+  AffineMap identity = b.getMultiDimIdentityMap(5);
+  return linalg::GenericOp::create(
+             b, loc, type, ValueRange{y, packVector(b, loc, bias)},
+             empty(b, loc, type, y),
+             ArrayRef<AffineMap>{identity, identity.getSubMap({1, 4}),
+                                 identity},
+             SmallVector<Iterator>(5, Iterator::parallel),
+             [](OpBuilder &nested, Location at, ValueRange args) {
+               Value sum = arith::AddFOp::create(nested, at, args[0], args[1]);
+               linalg::YieldOp::create(nested, at, sum);
+             })
+      .getResult(0);
+}
+
+Value Blocker::convolve(OpBuilder &b, ConvOp op, const Window &w, Value x,
+                        Value filter, bool isBlocked) {
+  Location loc = op.getLoc();
+  int64_t group = op.getGroup(), channels = w.filter.getDimSize(1);
+  int64_t outputs = w.filter.getDimSize(0);
+  bool depthwise = isBlocked && group == outputs && group > 1;
+  // n, block, row, pixel, lane, then what is summed.
+  SmallVector<AffineExpr> d;
+  SmallVector<Iterator> kinds;
+  auto loop = [&](Iterator kind) {
+    kinds.push_back(kind);
+    d.push_back(b.getAffineDimExpr(d.size()));
+    return d.back();
+  };
+  for (int i = 0; i < 5; ++i)
+    loop(Iterator::parallel);
+  AffineExpr zero = b.getAffineConstantExpr(0);
+  SmallVector<AffineExpr> xAt = {d[0]}, wAt = {d[1]};
+  int64_t blocks = depthwise ? 1 : isBlocked ? blocksOf(channels) : channels;
+  bool taps = w.filter.getDimSize(2) * w.filter.getDimSize(3) > 1;
+  // There is always something to sum over, if only one element.
+  bool single = blocks == 1 && (taps || (isBlocked && !depthwise));
+  AffineExpr channel = single ? zero : loop(Iterator::reduction);
+  wAt.push_back(channel);
+  if (depthwise)
+    channel = channel + d[1];
+  else if (group > 1)
+    channel = channel + d[1].floorDiv(outputs / group / width) * blocks;
+  xAt.push_back(channel);
+  for (unsigned i : {0, 1}) {
+    AffineExpr at = d[2 + i] * w.strides[i];
+    bool one = w.filter.getDimSize(2 + i) == 1;
+    AffineExpr tap = one ? zero : loop(Iterator::reduction);
+    xAt.push_back(one ? at : at + tap * w.dilations[i]);
+    wAt.push_back(tap);
+  }
+  if (depthwise) {
+    xAt.push_back(d[4]);
+  } else if (isBlocked) {
+    AffineExpr lane = loop(Iterator::reduction);
+    xAt.push_back(lane);
+    wAt.push_back(lane);
+  }
+  wAt.push_back(d[4]);
+  RankedTensorType type = typeOf(w.result);
+  Value nothing = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
+  Value init = linalg::FillOp::create(b, loc, nothing,
+                                      empty(b, loc, type, op.getResult()))
+                   .getResult(0);
+  unsigned loops = d.size();
+  MLIRContext *context = b.getContext();
+  return linalg::GenericOp::create(
+             b, loc, type, ValueRange{x, filter}, init,
+             ArrayRef<AffineMap>{
+                 AffineMap::get(loops, 0, xAt, context),
+                 AffineMap::get(loops, 0, wAt, context),
+                 AffineMap::get(loops, 0, ArrayRef(d).take_front(5), context)},
+             kinds,
+             [](OpBuilder &nested, Location at, ValueRange args) {
+               Value product =
+                   arith::MulFOp::create(nested, at, args[0], args[1],
+                                         arith::FastMathFlags::contract);
+               Value sum =
+                   arith::AddFOp::create(nested, at, args[2], product,
+                                         arith::FastMathFlags::contract);
+               linalg::YieldOp::create(nested, at, sum);
+             })
+      .getResult(0);
+}
+
+bool Blocker::convolution(ConvOp op) {
+  auto xType = cast<RankedTensorType>(op.getInput().getType());
+  auto yType = cast<RankedTensorType>(op.getResult().getType());
+  auto wType = cast<RankedTensorType>(op.getFilter().getType());
+  if (!areImages(xType) || !areImages(yType) || xType.getRank() > 4 ||
+      !wType.hasStaticShape() || wType.getNumElements() == 0 ||
+      !isWeight(op.getFilter()) || (op.getBias() && !isWeight(op.getBias())) ||
+      llvm::any_of(op.getPads(), [](int64_t p) { return p < 0; }))
+    return false;
+  int64_t group = op.getGroup(), channels = wType.getDimSize(1);
+  int64_t outputs = wType.getDimSize(0);
+  Value in = find(op.getInput());
+  bool depthwise = group > 1 && channels == 1 && outputs == group;
+  if (depthwise) {
+    if (!in)
+      return false;
+  } else if (group > 1) {
+    if (!divides(outputs / group))
+      return false;
+    if (!divides(channels))
+      in = Value();
+  } else {
+    // At most a quarter of the lanes for nothing.
+    if (4 * outputs < 3 * width * blocksOf(outputs))
+      return false;
+    if (dirty.contains(in)) // what is not a channel is times zero
+      in = Value();
+  }
+  OpBuilder b(op);
+  Location loc = op.getLoc();
+  // Many channels are read many times: from planes of their own they would
+  // come from as many pages.
+  if (!in && !depthwise && divides(channels) && channels >= kManyChannels) {
+    in = pack(b, op.getInput());
+    // Not for other blocks: they may not be dominated by this one.
+    if (op.getInput().getParentBlock() == op->getBlock())
+      blocked[op.getInput()] = in;
+  }
+  bool padded = llvm::any_of(op.getPads(), [](int64_t p) { return p != 0; });
+  if (!in && padded)
+    padConvolution(op, std::numeric_limits<int64_t>::max());
+  Value x = in ? in : op.getInput(), filter = op.getFilter();
+  Window w = {wType, yType, SmallVector<int64_t, 2>(op.getStrides()),
+              SmallVector<int64_t, 2>(op.getDilations())};
+  SmallVector<int64_t> pads(op.getPads());
+  bool flat = xType.getRank() == 3;
+  if (flat) {
+    auto withRow = [&](RankedTensorType type) {
+      SmallVector<int64_t> shape(type.getShape());
+      shape.insert(shape.begin() + 2, 1);
+      return RankedTensorType::get(shape, type.getElementType());
+    };
+    x = ReshapeOp::create(b, loc, withRow(cast<RankedTensorType>(x.getType())),
+                          x, numberOf(x));
+    w.filter = withRow(wType);
+    w.result = withRow(yType);
+    filter = ReshapeOp::create(b, loc, w.filter, filter, ValueRange());
+    w.strides.insert(w.strides.begin(), 1);
+    w.dilations.insert(w.dilations.begin(), 1);
+    pads = {0, pads[0], 0, pads[1]};
+  }
+  if (in && padded)
+    x = pad(b, loc, x, pads);
+  filter = packFilter(b, loc, filter, bool(in), depthwise);
+  Value y = convolve(b, op, w, x, filter, bool(in));
+  if (op.getBias())
+    y = addBias(b, loc, y, op.getBias());
+  if (flat)
+    y = ReshapeOp::create(b, loc, typeOf(yType), y, numberOf(y));
+  if (depthwise && dirty.contains(in))
+    dirty.insert(y);
+  blocked[op.getResult()] = y;
+  return true;
+}

@@ -1,0 +1,89 @@
+//===- Blocker.h - makes operations work on blocks -------------*- C++ -*-===//
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef ISTHMUS_DIALECTS_GRAPH_TRANSFORMS_BLOCKER_H
+#define ISTHMUS_DIALECTS_GRAPH_TRANSFORMS_BLOCKER_H
+
+#include "dialects/Graph/Graph.h"
+
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "llvm/ADT/SetVector.h"
+
+namespace isthmus::graph {
+
+/// N x C x .. of f32 whose sizes are known, but for their number.
+bool areImages(mlir::Type type);
+
+/// A convolution over rows and pixels; one over pixels alone has one row.
+struct Window {
+  mlir::RankedTensorType filter, result;
+  llvm::SmallVector<int64_t, 2> strides, dilations;
+};
+
+/// One walk over a function: each operation that can is made again beside
+/// itself over [N][C / width]..[width]; `finish` lets the originals go.
+class Blocker {
+public:
+  explicit Blocker(int64_t width) : width(width) {}
+
+  void visit(mlir::Operation *op);
+  /// Copies for who needs channels first; what was replaced goes.
+  void finish();
+
+private:
+  // Each makes the operation again and says so, or changes nothing.
+  bool convolution(ConvOp op);
+  bool elementwise(mlir::linalg::GenericOp op);
+  bool reduction(mlir::linalg::GenericOp op);
+  bool channelwise(ParallelOp op);
+  bool concat(ParallelOp op);
+  bool reshape(ReshapeOp op);
+
+  mlir::Value find(mlir::Value v) const { return blocked.lookup(v); }
+  int64_t blocksOf(int64_t channels) const {
+    return llvm::divideCeil(channels, width);
+  }
+  bool divides(int64_t channels) const { return channels % width == 0; }
+  mlir::RankedTensorType typeOf(mlir::RankedTensorType type) const;
+  /// The images' number, if it is dynamic: what shapes need as operands.
+  llvm::SmallVector<mlir::Value> numberOf(mlir::Value images);
+  mlir::Value empty(mlir::OpBuilder &b, mlir::Location loc,
+                    mlir::RankedTensorType type, mlir::Value images);
+  /// Every point of a result of `type` for the images of `images`.
+  llvm::SmallVector<mlir::Value> spaceOf(mlir::OpBuilder &b, mlir::Location loc,
+                                         mlir::RankedTensorType type,
+                                         mlir::Value images);
+
+  mlir::Value pack(mlir::OpBuilder &b, mlir::Value v);
+  mlir::Value unpack(mlir::OpBuilder &b, mlir::Location loc, mlir::Value v,
+                     mlir::RankedTensorType type);
+  /// [OC][IC][KH][KW] to [OC / B]([IC][KH][KW] or [IC / B][KH][KW][B])[B],
+  /// zeros past the channels.
+  mlir::Value packFilter(mlir::OpBuilder &b, mlir::Location loc,
+                         mlir::Value filter, bool blockedInput, bool depthwise);
+  /// [C] to [C / B][B], zeros past the channels.
+  mlir::Value packVector(mlir::OpBuilder &b, mlir::Location loc,
+                         mlir::Value weight);
+  /// Zeros around images of rank 5.
+  mlir::Value pad(mlir::OpBuilder &b, mlir::Location loc, mlir::Value x,
+                  llvm::ArrayRef<int64_t> pads);
+  mlir::Value addBias(mlir::OpBuilder &b, mlir::Location loc, mlir::Value y,
+                      mlir::Value bias);
+  /// The sum itself, over unpadded images of two spatial dims.
+  mlir::Value convolve(mlir::OpBuilder &b, ConvOp op, const Window &w,
+                       mlir::Value x, mlir::Value filter, bool isBlocked);
+
+  int64_t width;
+  llvm::DenseMap<mlir::Value, mlir::Value> blocked; // channels first to blocked
+  /// Blocked values whose last block has more lanes than channels, and may hold
+  /// anything there; in the others such lanes are finite.
+  llvm::DenseSet<mlir::Value> dirty;
+  llvm::SetVector<mlir::Operation *> replaced;
+};
+
+} // namespace isthmus::graph
+
+#endif // ISTHMUS_DIALECTS_GRAPH_TRANSFORMS_BLOCKER_H
