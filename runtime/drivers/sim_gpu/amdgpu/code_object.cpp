@@ -208,6 +208,9 @@ bool readDescriptor(Reader &r, CodeObject &o, uint64_t at, KernelFacts &k) {
     return r.fail("the descriptor of '" + k.name + "' lies outside");
   memcpy(&d, o.image.data() + at, sizeof d);
   k.entry = at + uint64_t(d.entry);
+  // No kernel of the file has a body: it has no code to load.
+  if (o.codeBegin == o.codeEnd)
+    k.entry = o.codeEnd;
   if (k.entry < o.codeBegin || k.entry > o.codeEnd || k.entry % 4)
     return r.fail("'" + k.name + "' begins outside the code");
   k.generation = o.chip.compare(0, 5, "gfx12") == 0   ? Generation::gfx12
