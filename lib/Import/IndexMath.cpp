@@ -87,6 +87,13 @@ OpFoldResult IndexMath::sub(OpFoldResult l, OpFoldResult r) {
     return l;
   if (l == r)
     return constant(0);
+  // (x + y) - y, such as the number of positions of a Range behind a past.
+  if (auto sum = value(l).getDefiningOp<arith::AddIOp>()) {
+    if (sum.getRhs() == value(r))
+      return fold(sum.getLhs());
+    if (sum.getLhs() == value(r))
+      return fold(sum.getRhs());
+  }
   return binary<arith::SubIOp>(l, r);
 }
 
