@@ -58,7 +58,7 @@ if [ -e "$BUILD/lib/libisthmus-driver-sim-gpu.so" ]; then
   for target in nvidia:sm_80 amd:gfx942 amd:gfx1100 amd:gfx1201; do
     chip=${target#*:}
     part "sim-$chip" ./scripts/conformance.sh --target="$target" \
-      --device="sim:$chip" --sample="${ISTHMUS_SIM_SAMPLE:-100}" --seed="$RANDOM" \
+      --device="sim:$chip" --sample="${ISTHMUS_SIM_SAMPLE:-150}" --seed="$RANDOM" \
       --exclude='alexnet|densenet|inception|resnet50|shufflenet|squeezenet|vgg19|zfnet'
     count "$(number '^[0-9]+ passed' "$out/sim-$chip.log")" "$(number '[0-9]+ failed' "$out/sim-$chip.log")"
   done
