@@ -3,6 +3,8 @@
 For each model every peer loads it in a process of its own. After a warm-up
 come rounds in which each peer in turn, in changing order, calls the model for a
 moment; a round's time is its median call, the reported time the median round.
+A ratio is the median of the rounds' ratios, with the interval that holds it 95
+times of 100 (order statistics: it needs 6 rounds, and with fewer is their range).
 "best" compares the quickest rounds: what a busy machine disturbs least.
 Outputs are compared with ONNX Runtime's. Started by bench.sh.
 """
@@ -163,7 +165,7 @@ def time_all(names, spec_of, threads, options, results):
                 times.append(statistics.median(answer["times"]))
     for name, (worker, entry, times, slow) in workers.items():
         if "error" not in entry:
-            entry.update(ms=statistics.median(times), min_ms=min(times), max_ms=max(times), rounds=len(times))
+            entry.update(ms=statistics.median(times), min_ms=min(times), rounds_ms=times)
             entry["memory"] = worker.ask(end=True).get("memory")
         worker.end()
 
@@ -196,7 +198,7 @@ def bench(model, options, work):
             entry = entry.get(f"threads {threads}", {})
             if entry:
                 tell(f"{model.name}: {name}: {threads} thread{'s'[:threads > 1]}: " +
-                     (entry.get("error") or f"{entry['ms']:.3f} ms ({entry['min_ms']:.3f} to {entry['max_ms']:.3f})"))
+                     (entry.get("error") or f"{entry['ms']:.3f} ms ({entry['min_ms']:.3f} to {max(entry['rounds_ms']):.3f})"))
     return {"input": label, "peers": results}
 
 
@@ -227,17 +229,44 @@ def cell(peer, threads):
     return entry
 
 
-def ratio(results, other, threads, what="ms"):
+def ratios(results, other, threads):
+    """Ours over theirs, round by round; none where one of the two did not run."""
     ours, theirs = (cell(results["peers"].get(n, {}), threads) for n in (US, other))
-    return ours[what] / theirs[what] if ours and theirs else None
+    return [a / b for a, b in zip(ours["rounds_ms"], theirs["rounds_ms"])] if ours and theirs else []
+
+
+def best(results, other, threads):
+    ours, theirs = (cell(results["peers"].get(n, {}), threads) for n in (US, other))
+    return ours["min_ms"] / theirs["min_ms"] if ours and theirs else None
+
+
+def interval(values, sure=0.95):
+    """Holds the median of what `values` are drawn from, `sure` of the times (binomial; Conover 1999, 3.2)."""
+    values, outside, skip = sorted(values), 0.0, 0
+    while skip < len(values) // 2:
+        outside += 2 * math.comb(len(values), skip) / 2 ** len(values)
+        if outside > 1 - sure:
+            break
+        skip += 1
+    skip = max(skip - 1, 0)
+    return values[skip], values[-1 - skip]
+
+
+def median_of(values):
+    low, high = interval(values)
+    return f"{statistics.median(values):.2f} ({low:.2f} to {high:.2f})"
 
 
 def geomeans(report):
     lines = []
     for threads in report["threads"]:
         for other in reversed([n for n in report["peers"] if n != US]):
-            found = [r for m in report["models"].values() if (r := ratio(m, other, threads))]
-            mean = f"{math.exp(statistics.fmean(map(math.log, found))):.2f}" if found else "-"
+            found = [r for m in report["models"].values() if (r := ratios(m, other, threads))]
+            mean = "-"
+            if found:
+                middle = math.exp(statistics.fmean(math.log(statistics.median(r)) for r in found))
+                low, high = interval([math.exp(statistics.fmean(map(math.log, r))) for r in zip(*found)])
+                mean = f"{middle:.2f} ({low:.2f} to {high:.2f})"
             lines.append(f"geomean vs {other}: {mean} ({threads} thread{'s'[:threads > 1]}, {len(found)} of "
                          f"{len(report['models'])} models)")
     return lines
@@ -257,9 +286,11 @@ def markdown(report):
         rows = []
         for model, results in models.items():
             cells = [cell(results["peers"][n], threads) for n in names]
-            row = [model] + [f"{c['ms']:.2f}" + ("*" if c["rounds"] < report["rounds"] else "") if c else "-" for c in cells]
-            ratios = [ratio(results, n, threads) for n in others] + [ratio(results, BASE, threads, "min_ms")]
-            rows.append(row + [f"{r:.2f}" if r else "-" for r in ratios])
+            few = ["*" if c and len(c["rounds_ms"]) < report["rounds"] else "" for c in cells]
+            row = [model] + [f"{c['ms']:.2f}{star}" if c else "-" for c, star in zip(cells, few)]
+            row += [median_of(r) if (r := ratios(results, n, threads)) else "-" for n in others]
+            quickest = best(results, BASE, threads)
+            rows.append(row + [f"{quickest:.2f}" if quickest else "-"])
         out += table(["model", *names, *(f"vs {n}" for n in others), f"best vs {BASE}"], rows)
     first = report["threads"][0]
 

@@ -1,14 +1,17 @@
-"""Times single-thread f32 matmul beside ONNX Runtime, the right side a weight.
+"""Times single-thread f32 matmul beside libraries, the right side a weight.
 
-Each shape is a model of one MatMul, so that both pack the weight ahead. A time is
-that of a call in a loop over the same memory, less what a call of 1x1x1 takes in
-the same runtime at that time: the kernel's. Loops alternate, in changing order;
-speeds are medians of the pairs' ratios, over 1 where Isthmus is quicker; "best"
-compares the quickest loops; where the two disagree by a quarter something else
-ran, and the shape is timed again, at most twice. Started by `bench.sh --matmul`.
+Each shape is a model of one MatMul, so that Isthmus and ONNX Runtime pack the weight
+ahead; oneDNN is asked for the weight's layout and gets it so; OpenBLAS has no call
+for that and packs each time. A time is that of a call in a loop over the same memory,
+less what a call of 1x1x1 takes in the same library at that time: the kernel's. Loops
+take turns, in changing order; speeds are medians of the rounds' ratios, over 1 where
+Isthmus is quicker; "best" compares the quickest loops with the quickest peer's; where
+the two disagree by a quarter something else ran, and the shape is timed again, at most
+twice. Started by `bench.sh --matmul`.
 """
 
 import argparse
+import ctypes
 import json
 import math
 import os
@@ -24,7 +27,8 @@ from onnx import helper, numpy_helper
 
 import bench
 
-os.environ["ISTHMUS_THREADS"] = "1"
+for variable in ("ISTHMUS_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[variable] = "1"
 LEAST = 100_000  # floating-point operations of a random shape
 
 
@@ -101,6 +105,90 @@ class OnnxRuntime:
         return self.y.numpy()
 
 
+class OneDnn:
+    """oneDNN 3 by its C interface (dnnl.h); memory is bound once."""
+
+    F32, ANY, AB = 3, 1, 3  # dnnl_f32, dnnl_format_tag_any, dnnl_ab
+    SOURCE, WEIGHTS, TARGET = 1, 33, 17  # DNNL_ARG_SRC, _WEIGHTS, _DST
+    FROM, TO = 1, 17
+    library = None
+
+    class Argument(ctypes.Structure):
+        _fields_ = [("arg", ctypes.c_int), ("memory", ctypes.c_void_p)]
+
+    @classmethod
+    def ask(cls, name, *arguments):
+        status = getattr(cls.library, "dnnl_" + name)(*arguments)
+        if status:
+            sys.exit(f"error: oneDNN: {name}: status {status}")
+
+    @classmethod
+    def make(cls, name, *arguments):
+        made = ctypes.c_void_p()
+        cls.ask(name, ctypes.byref(made), *arguments)
+        return made
+
+    @classmethod
+    def open(cls):
+        if not cls.library:
+            cls.library = ctypes.CDLL(os.path.join(sys.prefix, "lib", "libdnnl.so.3"))
+            cls.library.dnnl_primitive_desc_query_md.restype = ctypes.c_void_p
+            cls.engine = cls.make("engine_create", 1, ctypes.c_size_t(0))  # dnnl_cpu
+            cls.stream = cls.make("stream_create", cls.engine, 1)  # in order
+
+    def layout(self, shape, tag):
+        return self.make("memory_desc_create_with_tag", 2, (ctypes.c_int64 * 2)(*shape), self.F32, tag)
+
+    def memory(self, layout, data):
+        return self.make("memory_create", layout, self.engine, ctypes.c_void_p(data))
+
+    def arguments(self, pairs):
+        return len(pairs), (self.Argument * len(pairs))(*((which, memory.value) for which, memory in pairs))
+
+    def __init__(self, work, name, x):
+        self.open()
+        m, k, n = (int(v) for v in name.split("x"))
+        self.x, plain, self.y = x, operands(m, k, n)[1], np.zeros((m, n), np.float32)
+        source, target = self.layout((m, k), self.AB), self.layout((m, n), self.AB)
+        what = self.make("matmul_primitive_desc_create", self.engine, source, self.layout((k, n), self.ANY), None, target,
+                         None)
+        weights = ctypes.c_void_p(self.library.dnnl_primitive_desc_query_md(what, 131, 0))  # dnnl_query_weights_md
+        packed = self.memory(weights, 2**64 - 1)  # DNNL_MEMORY_ALLOCATE
+        given = self.layout((k, n), self.AB)
+        reorder = self.make("primitive_create", self.make("reorder_primitive_desc_create", given, self.engine, weights,
+                                                          self.engine, None))
+        count, arguments = self.arguments([(self.FROM, self.memory(given, plain.ctypes.data)), (self.TO, packed)])
+        self.ask("primitive_execute", reorder, self.stream, count, arguments)
+        self.ask("stream_wait", self.stream)
+        primitive = self.make("primitive_create", what)
+        count, self.bound = self.arguments([(self.SOURCE, self.memory(source, x.ctypes.data)), (self.WEIGHTS, packed),
+                                            (self.TARGET, self.memory(target, self.y.ctypes.data))])
+        execute, stream, bound = self.library.dnnl_primitive_execute, self.stream, self.bound
+        self.call = lambda: execute(primitive, stream, count, bound)
+
+    def result(self):
+        return self.y
+
+
+class OpenBlas:
+    def __init__(self, work, name, x):
+        import scipy_openblas32
+
+        library = ctypes.CDLL(os.path.join(scipy_openblas32.get_lib_dir(), "libscipy_openblas.so"))
+        m, k, n = (int(v) for v in name.split("x"))
+        self.x, self.w, self.y = x, operands(m, k, n)[1], np.zeros((m, n), np.float32)
+        sgemm, one, zero = library.scipy_cblas_sgemm, ctypes.c_float(1), ctypes.c_float(0)
+        a, b, c = (ctypes.c_void_p(v.ctypes.data) for v in (self.x, self.w, self.y))
+        rows, plain = 101, 111  # CblasRowMajor, CblasNoTrans
+        self.call = lambda: sgemm(rows, plain, plain, m, n, k, one, a, k, b, n, zero, c, n)
+
+    def result(self):
+        return self.y
+
+
+PEERS = {"onnxruntime": OnnxRuntime, "onednn": OneDnn, "openblas": OpenBlas}
+
+
 def seconds(call, times):
     """Of the processor: both runtimes have one thread, and a busy machine takes that one away at times."""
     begin = time.process_time_ns()
@@ -120,7 +208,7 @@ def loops_of(calls, least):
     return loops
 
 
-def pairs_of(calls, count, least):
+def rounds_of(calls, count, least):
     """Seconds a call of each, `count` times."""
     loops, out = loops_of(calls, least), []
     for i in range(count):
@@ -134,27 +222,33 @@ def pairs_of(calls, count, least):
 def measure(work, shape, options, idle):
     m, k, n = shape
     x, w = operands(m, k, n)
-    sides = [kind(work, f"{m}x{k}x{n}", x) for kind in (Isthmus, OnnxRuntime)]
-    pairs = pairs_of([side.call for side in (*sides, *idle)], options.pairs, options.min_time)
+    names = [bench.US, *options.peers]
+    sides = [kind(work, f"{m}x{k}x{n}", x) for kind in (Isthmus, *(PEERS[p] for p in options.peers))]
+    rounds = rounds_of([side.call for side in (*sides, *idle)], options.rounds, options.min_time)
     bound = 1e-6 * math.sqrt(k) * 10 + 1e-6 * k
     for side in sides:
         worst = np.abs(side.result() - x.astype(np.float64) @ w).max()
         if not worst <= bound:
             sys.exit(f"error: {m}x{k}x{n}: {type(side).__name__} differs by {worst:.2g} from f64")
     # A kernel too short to be told from its call is taken for a tenth of it.
-    median, best = ([pick(p[i] for p in pairs) for i in range(4)] for pick in (statistics.median, min))
-    ours, theirs = (max(median[i] - median[i + 2], median[i] / 10) for i in (0, 1))
-    net = [[max(p[i] - median[i + 2], p[i] / 10) for i in (0, 1)] for p in pairs]
-    quickest = [max(best[i] - best[i + 2], best[i] / 10) for i in (0, 1)]
-    work = 2e-9 * m * k * n
-    return {"shape": shape, "speed": statistics.median(b / a for a, b in net), "best": quickest[1] / quickest[0],
-            "us": ours * 1e6, "onnxruntime_us": theirs * 1e6, "gflops": work / ours,
-            "onnxruntime_gflops": work / theirs, "call_us": [t * 1e6 for t in median[2:]]}
+    median, least = ([pick(r[i] for r in rounds) for i in range(2 * len(sides))] for pick in (statistics.median, min))
+    every = range(len(sides))
+    us = [max(median[i] - median[i + len(sides)], median[i] / 10) * 1e6 for i in every]
+    net = [[max(r[i] - median[i + len(sides)], r[i] / 10) for i in every] for r in rounds]
+    quickest = [max(least[i] - least[i + len(sides)], least[i] / 10) for i in every]
+    return {"shape": shape, "us": dict(zip(names, us)),
+            "speed": {name: statistics.median(r[i + 1] / r[0] for r in net) for i, name in enumerate(options.peers)},
+            "best": min(quickest[1:]) / quickest[0], "gflops": 2e-3 * m * k * n / us[0],
+            "call_us": [t * 1e6 for t in median[len(sides):]]}
+
+
+def slowest(r):
+    return min(r["speed"].values())
 
 
 def row(r):
-    return ["x".join(map(str, r["shape"])), f"{r['us']:.1f}", f"{r['onnxruntime_us']:.1f}", f"{r['gflops']:.1f}",
-            f"{r['onnxruntime_gflops']:.1f}", f"{r['speed']:.2f}", f"{r['best']:.2f}"]
+    return ["x".join(map(str, r["shape"])), f"{r['gflops']:.1f}", *(f"{us:.1f}" for us in r["us"].values()),
+            *(f"{v:.2f}" for v in r["speed"].values()), f"{r['best']:.2f}"]
 
 
 def main():
@@ -163,10 +257,15 @@ def main():
     parser.add_argument("--json", metavar="FILE", help="write every shape's numbers there")
     parser.add_argument("--count", type=int, default=200, help="random shapes (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=2026, help="of the shapes (default: %(default)s)")
-    parser.add_argument("--pairs", type=int, default=15, help="default: %(default)s")
+    parser.add_argument("--peers", default=",".join(PEERS), help="default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=15, help="default: %(default)s")
     parser.add_argument("--min-time", type=float, default=0.002, metavar="S", help="seconds a loop of calls, at least")
     parser.add_argument("--build", default=os.path.join(bench.ROOT, "build"), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    options.peers = options.peers.split(",")
+    unknown = [p for p in options.peers if p not in PEERS]
+    if unknown:
+        sys.exit(f"error: no peer {unknown[0]}; there are {', '.join(PEERS)}")
     os.environ["ISTHMUS_LIBRARY"] = os.path.join(options.build, "lib", "libisthmus.so")
     sys.path.insert(0, os.path.join(bench.ROOT, "python"))
 
@@ -176,28 +275,31 @@ def main():
         took = compile_all(work, options.build, [(1, 1, 1), *todo])
         bench.tell(f"istc: {len(todo) + 1} shapes in {took:.1f} s, one after the other")
         x = operands(1, 1, 1)[0]
-        idle = [kind(work, "1x1x1", x) for kind in (Isthmus, OnnxRuntime)]
+        idle = [kind(work, "1x1x1", x) for kind in (Isthmus, *(PEERS[p] for p in options.peers))]
         results = []
         for i, shape in enumerate(todo):
             for _ in range(3):
                 result = measure(work, shape, options, idle)
-                if 0.8 < result["speed"] / result["best"] < 1.25:
+                if 0.8 < slowest(result) / result["best"] < 1.25:
                     break
             results.append(result)
             bench.tell(f"{i + 1}/{len(todo)} " + " ".join(row(results[-1])))
     if options.json:
         with open(options.json, "w") as f:
-            json.dump({"commit": bench.commit(), "machine": bench.machine(),
+            json.dump({"commit": bench.commit(), "machine": bench.machine(), "peers": options.peers,
                        "compile_seconds": took, "results": results}, f, indent=1)
-    head = ["m x k x n", "isthmus us", "onnxruntime us", "isthmus GFLOP/s", "onnxruntime GFLOP/s", "speed", "best"]
-    drawn = sorted(results[2:], key=lambda r: r["speed"])
+    head = ["m x k x n", "GFLOP/s", *(f"{name} us" for name in (bench.US, *options.peers)),
+            *(f"vs {name}" for name in options.peers), "best"]
+    drawn = sorted(results[2:], key=slowest)
     print("\n".join(["### Cubes", "", *bench.table(head, map(row, results[:2]))]))
     if not drawn:
         return
     print("\n".join([f"### The slowest of {len(drawn)} random shapes", "", *bench.table(head, map(row, drawn[:10]))]))
-    mean = math.exp(statistics.fmean(math.log(r["speed"]) for r in drawn))
-    below = sum(r["speed"] < 0.6 for r in drawn)
-    print(f"geomean speed vs onnxruntime: {mean:.2f} ({len(drawn)} shapes; slowest {drawn[0]['speed']:.2f}, {below} below 0.6)")
+    for name in options.peers:
+        speeds = [r["speed"][name] for r in drawn]
+        mean = math.exp(statistics.fmean(map(math.log, speeds)))
+        print(f"geomean speed vs {name}: {mean:.2f} ({len(drawn)} shapes; slowest {min(speeds):.2f}, "
+              f"{sum(v < 0.6 for v in speeds)} below 0.6)")
 
 
 if __name__ == "__main__":

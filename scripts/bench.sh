@@ -2,7 +2,8 @@
 # Times models beside other runtimes, all in one run; the last lines are
 # `geomean vs PEER: X`.
 #   ./scripts/bench.sh --json=FILE [--markdown=FILE] [--filter=REGEX] ...
-# With --matmul first: f32 products of many shapes beside ONNX Runtime, one thread.
+# With --matmul first: f32 products of many shapes beside ONNX Runtime, oneDNN and
+# OpenBLAS, one thread.
 source "$(dirname "$0")/lib.sh"
 
 bench=$ROOT/.venv-bench
