@@ -256,6 +256,7 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", metavar="FILE", help="write every shape's numbers there")
     parser.add_argument("--count", type=int, default=200, help="random shapes (default: %(default)s)")
+    parser.add_argument("--shape", metavar="MxKxN", action="append", default=[], help="these instead; may be repeated")
     parser.add_argument("--seed", type=int, default=2026, help="of the shapes (default: %(default)s)")
     parser.add_argument("--peers", default=",".join(PEERS), help="default: %(default)s")
     parser.add_argument("--rounds", type=int, default=15, help="default: %(default)s")
@@ -269,7 +270,7 @@ def main():
     os.environ["ISTHMUS_LIBRARY"] = os.path.join(options.build, "lib", "libisthmus.so")
     sys.path.insert(0, os.path.join(bench.ROOT, "python"))
 
-    todo = shapes(options.count, options.seed)
+    todo = [tuple(map(int, s.split("x"))) for s in options.shape] or shapes(options.count, options.seed)
     with tempfile.TemporaryDirectory(prefix="isthmus-matmul-") as work:
         make_models(work, [(1, 1, 1), *todo])
         took = compile_all(work, options.build, [(1, 1, 1), *todo])
@@ -290,8 +291,9 @@ def main():
                        "compile_seconds": took, "results": results}, f, indent=1)
     head = ["m x k x n", "GFLOP/s", *(f"{name} us" for name in (bench.US, *options.peers)),
             *(f"vs {name}" for name in options.peers), "best"]
-    drawn = sorted(results[2:], key=slowest)
-    print("\n".join(["### Cubes", "", *bench.table(head, map(row, results[:2]))]))
+    given = results if options.shape else results[:2]
+    drawn = sorted(results[len(given):], key=slowest)
+    print("\n".join(["### Given" if options.shape else "### Cubes", "", *bench.table(head, map(row, given))]))
     if not drawn:
         return
     print("\n".join([f"### The slowest of {len(drawn)} random shapes", "", *bench.table(head, map(row, drawn[:10]))]))

@@ -110,7 +110,7 @@ ist_status Call::bindOperands(const ist_tensor *in, ist_tensor *out,
 
 /// Which operands cannot be used where they are.
 void Call::classify() {
-  uint64_t mask = facts.alignment - 1;
+  const uint32_t *alignments = &program.alignments[facts.operands];
   uint32_t n = operands();
   for (uint64_t &word : frame.classes)
     word = 0;
@@ -121,7 +121,7 @@ void Call::classify() {
       o.staged = false;
       o.outer = kEmptyAddress;
     }
-    o.indirect = o.staged || (o.outer & mask) != 0;
+    o.indirect = o.staged || (o.outer & (alignments[i] - 1)) != 0;
     if (o.indirect)
       frame.classes[i / 64] |= 1ull << i % 64;
     else

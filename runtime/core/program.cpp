@@ -117,6 +117,52 @@ ist_status ist_program::load(ist_device *d, int32_t wanted, ist_error *error) {
   return makeDerived(error);
 }
 
+/// Of each operand, from the parameters of kernels that its buffer reaches.
+ist_status ist_program::findAlignments(uint32_t index, ist_error *error) {
+  const fb::Function &f = *function(index);
+  FunctionFacts &x = facts[index];
+  uint32_t inputs = count(f.inputs()), operands = inputs + count(f.outputs());
+  x.operands = static_cast<uint32_t>(alignments.size());
+  Array<uint32_t> wanted; // of each buffer register
+  if (!alignments.resize(x.operands + operands) ||
+      !wanted.resize(f.buffer_regs()))
+    return outOfMemory(error, 4ull * f.buffer_regs(), "alignments");
+  auto atLeast = [](uint32_t &v, uint32_t least) {
+    bool less = v < least;
+    v = less ? least : v;
+    return less;
+  };
+  for (uint32_t j = 0; j < count(f.launches()); ++j) {
+    const fb::Launch &l = *f.launches()->Get(j);
+    uint32_t buffer = 0;
+    for (const fb::Param *p : *program->kernels()->Get(l.kernel())->params()) {
+      x.errorWords |= p->kind() == fb::ParamKind::error_word;
+      if (p->kind() == fb::ParamKind::address)
+        atLeast(wanted[l.buffers()->Get(buffer++)], p->align());
+    }
+  }
+  // Against the flow: what is made of a buffer wants as much of it. Code that
+  // goes round in circles for long gets more than it needs.
+  const auto &code = *f.code();
+  bool changed = true;
+  for (int pass = 0; changed && pass < 8; ++pass) {
+    changed = false;
+    for (uint32_t at = code.size(); at-- > 0;) {
+      const fb::Instr &i = *code.Get(at);
+      if (i.op() == fb::Op::view || i.op() == fb::Op::bmove)
+        changed |= atLeast(wanted[i.a()], wanted[i.dst()]);
+    }
+  }
+  for (uint32_t j = 0; j < operands; ++j)
+    alignments[x.operands + j] = changed ? uint32_t{kAlignment} : 1;
+  for (const fb::Instr *i : code)
+    if (i->op() == fb::Op::input)
+      atLeast(alignments[x.operands + i->a()], wanted[i->dst()]);
+    else if (i->op() == fb::Op::alloc_output)
+      atLeast(alignments[x.operands + inputs + i->a()], wanted[i->dst()]);
+  return IST_OK;
+}
+
 ist_status ist_program::findFacts(ist_error *error) {
   if (!facts.resize(functionCount()))
     return outOfMemory(error, functionCount() * sizeof(FunctionFacts),
@@ -125,15 +171,8 @@ ist_status ist_program::findFacts(ist_error *error) {
   for (uint32_t i = 0; i < functionCount(); ++i) {
     const fb::Function &f = *function(i);
     FunctionFacts &x = facts[i];
-    x.alignment = 1;
-    for (uint32_t j = 0; j < count(f.launches()); ++j) {
-      uint32_t kernel = f.launches()->Get(j)->kernel();
-      for (const fb::Param *p : *program->kernels()->Get(kernel)->params()) {
-        if (p->align() > x.alignment)
-          x.alignment = p->align();
-        x.errorWords |= p->kind() == fb::ParamKind::error_word;
-      }
-    }
+    if (ist_status s = findAlignments(i, error))
+      return s;
     x.nodes = launches;
     launches += count(f.launches());
     x.recordable = f.host_waits() == 0;

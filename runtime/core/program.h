@@ -10,10 +10,10 @@
 namespace isthmus {
 /// What calls want to know of a function, found once.
 struct FunctionFacts {
-  uint32_t alignment; // that its kernels want of every buffer
-  bool errorWords;    // some kernel has one
-  bool recordable;    // its commands follow from its sizes alone
-  uint32_t nodes;     // index of its first launch in ist_program::nodes
+  uint32_t operands; // index of its first input in ist_program::alignments
+  bool errorWords;   // some kernel has one
+  bool recordable;   // its commands follow from its sizes alone
+  uint32_t nodes;    // index of its first launch in ist_program::nodes
 };
 } // namespace isthmus
 
@@ -57,6 +57,8 @@ struct ist_program {
   isthmus::Array<isthmus::Stored *> stored; // shared weights, by index
   isthmus::Stored *derivedStored = nullptr;
   isthmus::Array<isthmus::FunctionFacts> facts; // by function
+  /// That kernels want of each input, then of each output, of every function.
+  isthmus::Array<uint32_t> alignments;
   isthmus::Array<char *> nodes;                 // of all launches, for traces
   isthmus::Array<uint64_t> derivedSizes;
   isthmus::Array<uint8_t> derivedMade;
@@ -65,6 +67,7 @@ private:
   ist_status choose(int32_t wanted, ist_error *error);
   void remark(const char *line);
   ist_status findFacts(ist_error *error);
+  ist_status findAlignments(uint32_t function, ist_error *error);
   ist_status loadCode(ist_error *error);
   ist_status loadWeights(ist_error *error);
   const uint8_t *weightData(uint32_t i) const;

@@ -57,6 +57,51 @@ TEST(Call, UnalignedMemoryOfTheCaller) {
   }
 }
 
+/// The most bytes of the device that calls need whose x and y lie so.
+static uint64_t mostBytes(const std::string &bytes, size_t xShift,
+                          size_t yShift) {
+  Program p = load(bytes);
+  Session s = session(p);
+  alignas(64) static char memory[8192], result[8192];
+  ist_tensor x = tensor(std::vector<float>(1000));
+  x.data = memory + xShift;
+  ist_tensor y = {};
+  y.data = result + yShift;
+  y.capacity = 4000;
+  std::vector<ist_tensor> out = {y};
+  ist_error error;
+  EXPECT_EQ(call(s, {x}, out, &error), IST_OK) << error.message;
+  return counters(s).high;
+}
+
+TEST(Call, MemoryIsCopiedOnlyWhereItsKernelsWantMore) {
+  for (uint32_t align : {4u, 64u}) {
+    ArtifactBuilder a;
+    auto f = a.function("main");
+    uint32_t x = f.input("x", f32, {1000}), y = f.output("y", f32, {1000});
+    uint32_t n = f.constant(1000), bytes = f.bytes(n, 4);
+    // x goes the long way round.
+    uint32_t moved = f.buffer(Op::bmove, x);
+    uint32_t viewed = f.bufReg();
+    f.emit(Op::view, viewed, moved, f.constant(0), bytes);
+    uint32_t t = f.alloc(bytes);
+    f.launch("add_f32", f.groups(n), {viewed, x, t}, {n});
+    uint32_t out = f.buffer(Op::alloc_output, y, bytes);
+    f.launch("scale_f32", f.groups(n), {t, out}, {n, f.constant(3)});
+    for (auto &kernel : a.program().kernels) {
+      if (kernel->name == "add_f32")
+        kernel->params[0]->align = align, kernel->params[1]->align = 4;
+      if (kernel->name == "scale_f32")
+        kernel->params[1]->align = 4;
+    }
+    std::string artifact = a.bytes();
+    uint64_t least = mostBytes(artifact, 0, 0);
+    EXPECT_EQ(mostBytes(artifact, 4, 4), least + (align == 64 ? 4032 : 0));
+    EXPECT_GT(mostBytes(artifact, 1, 4), least);
+    EXPECT_GT(mostBytes(artifact, 0, 2), least);
+  }
+}
+
 TEST(Call, CallersMemoryTooSmall) {
   std::string bytes = addScale();
   Program p = load(bytes);

@@ -87,13 +87,10 @@ static void packContraction(linalg::GenericOp op, const TargetInfo &info) {
     if (result.hasStaticShape())
       m = result.getNumElements() /
           std::max<int64_t>(result.getShape().back(), 1);
-    kernel::ContractionTile tile = kernel::contractionTile(m, info);
     int64_t size = type.getDimSize(nFirst ? 0 : 1);
-    while (tile.lanes > 4 && tile.lanes >= 2 * size)
-      tile.lanes /= 2;
-    int64_t panel =
-        tile.lanes *
-        std::min<int64_t>(tile.vectors, llvm::divideCeil(size, tile.lanes));
+    kernel::ContractionTile tile =
+        kernel::contractionTile(m, size, type.getDimSize(nFirst ? 1 : 0), info);
+    int64_t panel = tile.lanes * tile.vectors;
     newRight = packPanels(b, loc, right, nFirst, panel);
     newMap = AffineMap::get(map.getNumDims(), 0,
                             {n.floorDiv(panel), k, n % panel}, b.getContext());

@@ -54,22 +54,43 @@ bool kernel::isMultiplyAdd(linalg::LinalgOp op) {
 }
 
 /// A tile's shape by the register file: accumulators, one row of B, one of A.
-/// Fewer rows get longer ones, so that sums do not wait for each other; rows
-/// that are no multiple of a tile's share it out evenly.
+/// Fewer rows get longer ones, so that sums do not wait for each other, short
+/// rows are more; rows that are no multiple of a tile's share it out evenly.
 ContractionTile kernel::contractionTile(std::optional<int64_t> m,
+                                        std::optional<int64_t> n,
+                                        std::optional<int64_t> k,
                                         const TargetInfo &info) {
+  // Caches of the first level find a line by its address within so many bytes:
+  // elements that far apart share one set, of 8 to 12 lines.
+  constexpr int64_t wayBytes = 4096;
   ContractionTile tile;
   tile.lanes = std::max<int64_t>(info.vectorBytes / 4, 4);
   bool many = info.vectorRegisters >= 32;
   tile.vectors = 2;
   tile.rows = many ? 12 : 6;
+  if (n) {
+    while (tile.lanes > 4 && tile.lanes >= 2 * *n)
+      tile.lanes /= 2;
+    tile.vectors = std::min<int64_t>(
+        tile.vectors, std::max<int64_t>(llvm::divideCeil(*n, tile.lanes), 1));
+  }
+  bool wide = tile.vectors == 2 && (!n || *n > 2 * tile.lanes);
+  if (tile.vectors == 1) {
+    tile.rows *= 2;
+  } else if (wide && many && k && *k * 4 % wayBytes == 0) {
+    tile.rows = 6;
+    tile.vectors = 4;
+  }
   if (!m)
     return tile;
   int64_t rows = std::max<int64_t>(*m, 1);
-  if (rows <= (many ? 6 : 2))
+  if (wide && rows <= (many ? 6 : 2))
     tile.vectors = 4;
-  else if (rows <= (many ? 9 : 4))
+  else if (wide && tile.vectors == 2 && rows <= (many ? 9 : 4))
     tile.vectors = 3;
+  if (n)
+    tile.vectors = std::min<int64_t>(
+        tile.vectors, llvm::divideCeil(std::max<int64_t>(*n, 1), tile.lanes));
   tile.rows = llvm::divideCeil(rows, llvm::divideCeil(rows, tile.rows));
   return tile;
 }
@@ -172,7 +193,8 @@ std::string kernel::planContraction(FuncOp kernel, const TargetInfo &info) {
   OpFoldResult one = b.getIndexAttr(1);
   OpFoldResult M = dims.hasM ? sizes[dims.m] : one, N = sizes[dims.n];
   auto staticM = getConstantIntValue(M), staticN = getConstantIntValue(N);
-  ContractionTile tile = contractionTile(staticM, info);
+  ContractionTile tile = contractionTile(
+      staticM, staticN, getConstantIntValue(sizes[dims.k]), info);
   int64_t panel = panelOf(op);
   int64_t lanes = tile.lanes, vectors = tile.vectors;
   if (panel) {
@@ -182,10 +204,6 @@ std::string kernel::planContraction(FuncOp kernel, const TargetInfo &info) {
       tb.abandon();
       return "the panel is no multiple of the vector";
     }
-  } else if (staticN) {
-    while (lanes > 4 && *staticN < lanes)
-      lanes /= 2;
-    vectors = std::min<int64_t>(vectors, llvm::divideCeil(*staticN, lanes));
   }
   const int64_t width = lanes * vectors;
   const int64_t rows = tile.rows;
@@ -222,26 +240,43 @@ std::string kernel::planContraction(FuncOp kernel, const TargetInfo &info) {
     outDims.push_back(
         isa<AffineDimExpr>(e) ? cast<AffineDimExpr>(e).getPosition() : ~0u);
   bool exactN = staticN && *staticN % width == 0;
-  VectorType vec = vectorOf(b.getF32Type(), lanes);
 
   // `rows` x `vectors` of the result from (m0, nBegin) on.
   auto emitTile = [&](Value m0, int64_t rows, int64_t vectors, bool masked) {
     SmallVector<Value> mAt, nAt, masks(vectors);
+    SmallVector<int64_t> widths(vectors, lanes);
     for (int64_t i = 0; i < rows; ++i)
       mAt.push_back(i ? arith::AddIOp::create(b, loc, m0, tb.index(i)) : m0);
     for (int64_t j = 0; j < vectors; ++j) {
       nAt.push_back(arith::AddIOp::create(b, loc, nBegin, tb.index(j * lanes)));
-      if (masked) {
-        Value left = arith::SubIOp::create(b, loc, sizeN, nAt[j]);
+      if (!masked)
+        continue;
+      Value left;
+      if (staticN) {
+        // Only the last vector is not full; a shorter one may do for it.
+        if (j + 1 < vectors)
+          continue;
+        int64_t count = *staticN % width - j * lanes;
+        while (widths[j] > 4 && count <= widths[j] / 2)
+          widths[j] /= 2;
+        if (count == widths[j])
+          continue;
+        left = tb.index(count);
+      } else {
         // Past the end the count would be negative: no lanes.
-        left = arith::MaxSIOp::create(b, loc, left, tb.index(0));
-        masks[j] = vector::CreateMaskOp::create(
-            b, loc, vectorOf(b.getI1Type(), lanes), left);
+        left = arith::MaxSIOp::create(
+            b, loc, arith::SubIOp::create(b, loc, sizeN, nAt[j]), tb.index(0));
       }
+      masks[j] = vector::CreateMaskOp::create(
+          b, loc, vectorOf(b.getI1Type(), widths[j]), left);
     }
-    Value start =
-        vector::BroadcastOp::create(b, loc, vec, tb.scalar(fill.value()));
-    SmallVector<Value> acc(rows * vectors, start);
+    auto splat = [&](Value v, int64_t j) -> Value {
+      return vector::BroadcastOp::create(
+          b, loc, vectorOf(b.getF32Type(), widths[j]), v);
+    };
+    SmallVector<Value> acc;
+    for (int64_t i = 0; i < rows * vectors; ++i)
+      acc.push_back(splat(tb.scalar(fill.value()), i % vectors));
     auto loop =
         scf::ForOp::create(b, loc, tb.index(0), sizeK, tb.index(1), acc);
     {
@@ -258,18 +293,18 @@ std::string kernel::planContraction(FuncOp kernel, const TargetInfo &info) {
         if (panel)
           index.back() = tb.index(j * lanes);
         bRow.push_back(
-            loadVector(tb, B, index, lanes, panel ? Value() : masks[j]));
+            loadVector(tb, B, index, widths[j], panel ? Value() : masks[j]));
       }
       SmallVector<Value> next;
       for (int64_t i = 0; i < rows; ++i) {
         if (dims.hasM)
           ivs[dims.m] = mAt[i];
         ivs[dims.n] = nBegin; // A does not depend on it
-        Value a = vector::BroadcastOp::create(b, loc, vec,
-                                              tb.load(A, tb.apply(mapA, ivs)));
+        Value a = tb.load(A, tb.apply(mapA, ivs));
         for (int64_t j = 0; j < vectors; ++j)
-          next.push_back(vector::FMAOp::create(
-              b, loc, a, bRow[j], loop.getRegionIterArgs()[i * vectors + j]));
+          next.push_back(
+              vector::FMAOp::create(b, loc, splat(a, j), bRow[j],
+                                    loop.getRegionIterArgs()[i * vectors + j]));
       }
       scf::YieldOp::create(b, loc, next);
     }
@@ -282,7 +317,7 @@ std::string kernel::planContraction(FuncOp kernel, const TargetInfo &info) {
                           : dims.hasM && d == dims.m ? mAt[i]
                                                      : ivs[d]);
         Value v = applyEpilogue(tb, epilogue, loop.getResult(i * vectors + j),
-                                point, lanes, masks[j]);
+                                point, widths[j], masks[j]);
         storeVector(tb, v, C, point, masks[j]);
       }
   };

@@ -49,11 +49,13 @@ bool isBlockedConv(mlir::linalg::LinalgOp op);
 /// The body is `acc + a * b` in f32, of the two inputs in either order.
 bool isMultiplyAdd(mlir::linalg::LinalgOp op);
 
-/// The register tile of a matrix product of `m` rows (unknown if dynamic).
+/// The register tile of an m x n product over k (nothing where dynamic).
 struct ContractionTile {
   int64_t rows, vectors, lanes;
 };
 ContractionTile contractionTile(std::optional<int64_t> m,
+                                std::optional<int64_t> n,
+                                std::optional<int64_t> k,
                                 const TargetInfo &info);
 
 } // namespace isthmus::kernel
