@@ -364,6 +364,13 @@ typedef struct ist_launch_info {
   uint32_t node_count; /* model nodes that this launch computes */
 } ist_launch_info;
 
+/* What launches compute and move, as the model's operations ask for it. */
+typedef struct ist_work {
+  int32_t has_flops, has_bytes; /* 0: not known, and 0 below */
+  uint64_t flops; /* arithmetic on floats and integers; a multiply-add is two */
+  uint64_t read_bytes, written_bytes; /* of buffers, each element once */
+} ist_work;
+
 /* Queries fill `out` from the program; NOT_FOUND when an index is too large. A
    function is named by index; ist_program_find_function finds it by name. */
 IST_API void ist_program_info(const ist_program *program,
@@ -429,6 +436,16 @@ IST_API ist_status ist_program_launch(const ist_program *program,
 IST_API ist_status ist_program_launch_node(const ist_program *program,
                                            uint32_t function, uint32_t launch,
                                            uint32_t index, const char **node,
+                                           ist_error *error);
+
+/* The work of one run of a launch, for inputs of the given dtypes, ranks and
+   dims (their data is not looked at). Not known where sizes depend on device
+   data or change in a loop. INVALID_ARGUMENT: the inputs do not fit the
+   signature. */
+IST_API ist_status ist_program_launch_work(const ist_program *program,
+                                           uint32_t function, uint32_t launch,
+                                           const ist_tensor *inputs,
+                                           size_t input_count, ist_work *out,
                                            ist_error *error);
 
 /* Fills dtype, rank, dims and bytes of `outputs` for inputs of the given
@@ -661,6 +678,10 @@ IST_API ist_status ist_session_profile(const ist_session *session,
                                        uint32_t function, uint32_t launch,
                                        ist_launch_profile *out,
                                        ist_error *error);
+/* The work of the launches that ist_session_profile counts, all together. */
+IST_API ist_status ist_session_launch_work(const ist_session *session,
+                                           uint32_t function, uint32_t launch,
+                                           ist_work *out, ist_error *error);
 
 #ifdef __cplusplus
 }

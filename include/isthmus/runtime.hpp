@@ -528,6 +528,14 @@ public:
       return Status(error);
     return p;
   }
+  /// Of the launches that profile() counts, all together.
+  Result<ist_work> launchWork(uint32_t function, uint32_t launch) const {
+    ist_work w = {};
+    ist_error error;
+    if (ist_session_launch_work(get(), function, launch, &w, &error))
+      return Status(error);
+    return w;
+  }
   ist_session_counters counters() const {
     ist_session_counters c = {};
     c.struct_size = sizeof c;

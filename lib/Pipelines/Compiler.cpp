@@ -17,6 +17,7 @@
 #include "dialects/Kernel/Kernel.h"
 #include "dialects/Kernel/Transforms/Distribute.h"
 #include "dialects/Kernel/Transforms/Plan.h"
+#include "dialects/Kernel/Transforms/Work.h"
 #include "lib/Artifact/ArtifactWriter.h"
 #include "lib/Import/OnnxImporter.h"
 #include "lib/Pipelines/KernelCache.h"
@@ -326,6 +327,9 @@ bool Compilation::compileVariant(StringRef spec, const Target &target,
     out << m << "\n";
     return true;
   }
+  llvm::StringMap<kernel::Work> work;
+  for (auto k : m.getOps<kernel::FuncOp>())
+    work[k.getSymName()] = kernel::workOf(k);
   kernel::PlanOptions plans;
   plans.refuseEvery = options.refuseEvery;
   for (auto k : llvm::to_vector(m.getOps<kernel::FuncOp>())) {
@@ -371,7 +375,7 @@ bool Compilation::compileVariant(StringRef spec, const Target &target,
   llvm::StringMap<KernelFacts> facts;
   for (const KernelObject &object : objects)
     facts[object.name] = {object.errors, object.usesErrorWord,
-                          object.workgroupBytes};
+                          object.workgroupBytes, work.lookup(object.name)};
   auto program = writeProgram(m, info, facts, weights);
   if (failed(program))
     return false;

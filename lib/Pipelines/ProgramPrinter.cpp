@@ -1,5 +1,4 @@
 //===- ProgramPrinter.cpp - programs as text, for people ------------------===//
-//------------------------===//
 //
 // Part of the Isthmus project, under the Apache License v2.0 with LLVM
 // Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -110,10 +109,35 @@ void print(llvm::raw_ostream &out, const fb::ProgramT &program,
   }
 }
 
+/// "2048*s0 + min(4*s0*s1, 4096)", or "-" where nothing is said.
+void printTerms(llvm::raw_ostream &out, const char *what,
+                const std::vector<fb::Term> &terms) {
+  out << " " << what << " ";
+  if (terms.empty())
+    out << "-";
+  llvm::ListSeparator plus(" + ");
+  for (const fb::Term &t : terms) {
+    bool bounded = t.most() != UINT64_MAX;
+    out << plus << (bounded ? "min(" : "") << t.coefficient();
+    for (uint8_t scalar : *t.scalars())
+      if (scalar)
+        out << "*s" << scalar - 1;
+    if (bounded)
+      out << ", " << t.most() << ")";
+  }
+}
+
 } // namespace
 
 void isthmus::printProgram(const fb::ProgramT &program,
                            llvm::raw_ostream &out) {
+  for (const auto &k : program.kernels) {
+    out << "kernel " << k->name << ":";
+    printTerms(out, "flops", k->work->flops);
+    printTerms(out, "reads", k->work->reads);
+    printTerms(out, "writes", k->work->writes);
+    out << "\n";
+  }
   for (const auto &f : program.functions)
     print(out, program, *f);
 }

@@ -43,12 +43,38 @@ uint32_t ProgramTables::addString(StringRef text) {
   return it->second;
 }
 
+/// Nothing where a term has too many sizes or a size too high a number.
+static std::vector<fb::Term> termsOf(const kernel::WorkSum &sum) {
+  std::vector<fb::Term> terms;
+  if (!sum)
+    return terms;
+  for (const kernel::WorkTerm &t : *sum) {
+    uint8_t scalars[8] = {};
+    if (t.sizes.size() > std::size(scalars))
+      return {};
+    for (auto [place, size] : llvm::zip(scalars, t.sizes)) {
+      if (size >= UINT8_MAX)
+        return {};
+      place = size + 1;
+    }
+    terms.push_back(fb::Term(t.coefficient, t.most, scalars));
+  }
+  if (terms.empty())
+    terms.push_back(fb::Term(0, kernel::WorkTerm::kNoMost));
+  return terms;
+}
+
 void ProgramTables::addKernel(kernel::FuncOp k) {
   auto out = std::make_unique<fb::KernelT>();
   out->name = k.getSymName().str();
   out->family = k.getPlan().value_or("").str();
   out->workgroup = k.getGroup().value_or(1);
   out->shared_bytes = facts.lookup(k.getSymName()).workgroupBytes;
+  const kernel::Work work = facts.lookup(k.getSymName()).work;
+  out->work = std::make_unique<fb::WorkT>();
+  out->work->flops = termsOf(work.flops);
+  out->work->reads = termsOf(work.reads);
+  out->work->writes = termsOf(work.writes);
   auto param = [&](fb::ParamKind kind, fb::Access access, uint32_t align) {
     auto p = std::make_unique<fb::ParamT>();
     p->kind = kind;

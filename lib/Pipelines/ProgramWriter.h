@@ -7,6 +7,7 @@
 #ifndef ISTHMUS_LIB_PIPELINES_PROGRAMWRITER_H
 #define ISTHMUS_LIB_PIPELINES_PROGRAMWRITER_H
 
+#include "dialects/Kernel/Transforms/Work.h"
 #include "targets/Target.h"
 
 #include "lib/Artifact/program_generated.h"
@@ -41,6 +42,7 @@ struct KernelFacts {
   std::vector<std::string> errors;
   bool usesErrorWord = false;
   int64_t workgroupBytes = 0;
+  kernel::Work work;
 };
 
 /// Turns the functions of `module` (after outlining and planning: the kernels

@@ -1,6 +1,7 @@
 //===- commands.cpp - what the interpreter gives the device ---------------===//
 #include "call.h"
 #include "intops.h"
+#include "work.h"
 
 using namespace isthmus;
 
@@ -105,6 +106,10 @@ ist_status Call::profiled(const ist_launch &d, const char *name,
   if (!s && stamps[1])
     s = device.elapsed(stamps[0], stamps[1], &ns, error);
   auto &p = session.profile[session.profileBase(frame.function) + index];
+  const fb::Launch &l = *f.launches()->Get(index);
+  ist_work work =
+      workOf(*program.program->kernels()->Get(l.kernel()), l, r.data());
+  p.work = p.count ? plus(p.work, work) : work;
   ++p.count;
   p.nanoseconds += ns;
   return s;

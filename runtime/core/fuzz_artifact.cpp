@@ -51,6 +51,8 @@ void askAll(const ist_program *p) {
       const char *node;
       for (uint32_t k = 0; k < l.node_count; ++k)
         ist_program_launch_node(p, i, j, k, &node, &error);
+      ist_work work;
+      ist_program_launch_work(p, i, j, inputs, f.input_count, &work, &error);
     }
   }
 }

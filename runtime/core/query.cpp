@@ -1,5 +1,6 @@
 //===- query.cpp - loading and asking, as the public API says it ----------===//
 #include "program.h"
+#include "work.h"
 
 using namespace isthmus;
 
@@ -292,6 +293,28 @@ ist_status ist_program_launch_node(const ist_program *p, uint32_t function,
     return tooLarge(error, "node", index, l.node_count);
   *node = text(p->program->strings()->Get(
       p->function(function)->launches()->Get(launch)->nodes()->Get(index)));
+  return IST_OK;
+}
+
+ist_status ist_program_launch_work(const ist_program *p, uint32_t function,
+                                   uint32_t launch, const ist_tensor *inputs,
+                                   size_t inputCount, ist_work *out,
+                                   ist_error *error) {
+  ist_launch_info info;
+  if (ist_status s = ist_program_launch(p, function, launch, &info, error))
+    return s;
+  Plan plan;
+  const fb::Function *f;
+  if (ist_status s = planFor(p, function, inputs, inputCount, &plan, &f, error))
+    return s;
+  const fb::Launch &l = *f->launches()->Get(launch);
+  *out = {};
+  for (uint32_t i = 0; i < count(l.scalars()); ++i) {
+    uint32_t reg = l.scalars()->Get(i);
+    if (!plan.known[reg] || !isSettled(*f, reg))
+      return IST_OK; // decided by data, or not the same each time
+  }
+  *out = workOf(*p->program->kernels()->Get(l.kernel()), l, plan.regs.data());
   return IST_OK;
 }
 

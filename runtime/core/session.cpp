@@ -440,4 +440,15 @@ ist_status ist_session_profile(const ist_session *session, uint32_t function,
   *out = {p.count, p.nanoseconds};
   return IST_OK;
 }
+
+ist_status ist_session_launch_work(const ist_session *session,
+                                   uint32_t function, uint32_t launch,
+                                   ist_work *out, ist_error *error) {
+  ist_launch_profile known;
+  if (ist_status s =
+          ist_session_profile(session, function, launch, &known, error))
+    return s;
+  *out = session->profile[session->profileBase(function) + launch].work;
+  return IST_OK;
+}
 }

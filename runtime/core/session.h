@@ -147,6 +147,7 @@ struct ist_session {
 
   struct Profile {
     uint64_t count, nanoseconds;
+    ist_work work; // of all of them
   };
   bool profiling = false;
   bool readsOnce = false; // what a launch read of the artifact is let go of

@@ -65,6 +65,7 @@ private:
   ist_status weights();
   ist_status variant(const fb::Variant &v);
   ist_status kernels();
+  ist_status work(uint32_t kernel, const fb::Work &w);
   ist_status function(const fb::Function &f);
   ist_status tensors(const fb::Function &f);
   ist_status tensor(const fb::Function &f, const fb::Tensor &t, bool output);
@@ -215,6 +216,27 @@ ist_status Checker::kernels() {
     if (errorWords > 1)
       return broken("kernel %u has %u error words; there is one a launch", i,
                     errorWords);
+    if (k.work())
+      CHECK_OK(work(i, *k.work()));
+  }
+  return IST_OK;
+}
+
+ist_status Checker::work(uint32_t kernel, const fb::Work &w) {
+  uint32_t scalars = 0;
+  for (const fb::Param *p : *program->kernels()->Get(kernel)->params())
+    scalars += p->kind() == fb::ParamKind::scalar;
+  for (const auto *terms : {w.flops(), w.reads(), w.writes()}) {
+    if (!terms)
+      continue;
+    // FlatBuffers' verifier looks at the alignment of a vector's length only.
+    if (reinterpret_cast<uintptr_t>(terms->Data()) % 8 != 0)
+      return broken("the work of kernel %u is not aligned", kernel);
+    for (const fb::Term *t : *terms)
+      for (uint8_t scalar : *t->scalars())
+        if (scalar > scalars)
+          return broken("the work of kernel %u depends on its scalar %u of %u",
+                        kernel, scalar - 1u, scalars);
   }
   return IST_OK;
 }

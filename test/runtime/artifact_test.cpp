@@ -117,6 +117,8 @@ const Break breaks[] = {
      [](Sample &s) { s.a.program().kernels[0]->params[0]->align = 0; }},
     {"param aligned to more than allocations",
      [](Sample &s) { s.a.program().kernels[0]->params[0]->align = 128; }},
+    {"work of a scalar that there is not",
+     [](Sample &s) { s.a.work("gather_f32").reads = {term(4, {0, 2})}; }},
     {"two error words",
      [](Sample &s) {
        for (int i : {0, 1})

@@ -2,6 +2,7 @@
 #include "builder.h"
 #include "ArtifactWriter.h"
 
+#include <cstdlib>
 #include <dlfcn.h>
 #include <fstream>
 #include <map>
@@ -354,8 +355,29 @@ ist_status test::call(const Session &s, const std::vector<ist_tensor> &inputs,
                   outputs.size(), error);
 }
 
+fb::Term test::term(uint64_t coefficient, const std::vector<uint8_t> &scalars,
+                    uint64_t most) {
+  uint8_t places[8] = {};
+  for (size_t i = 0; i < scalars.size(); ++i)
+    places[i] = static_cast<uint8_t>(scalars[i] + 1);
+  return fb::Term(coefficient, most, places);
+}
+
+fb::WorkT &ArtifactBuilder::work(const std::string &kernel) {
+  for (auto &k : program().kernels)
+    if (k->name == kernel) {
+      k->work = std::make_unique<fb::WorkT>();
+      return *k->work;
+    }
+  std::abort(); // kernels.c has none of that name
+}
+
 std::string test::addScale() {
   ArtifactBuilder a;
+  fb::WorkT &work = a.work("add_f32");
+  work.flops = {term(1, {0})};
+  work.reads = {term(8, {0})};
+  work.writes = {term(4, {0})};
   uint32_t w = a.weight("w", std::vector<float>(1000, 2.f));
   auto f = a.function("main");
   uint32_t n = f.symbol("n", 1, 1000);

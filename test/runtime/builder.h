@@ -70,6 +70,10 @@ private:
   std::vector<uint32_t> open;
 };
 
+/// `coefficient` times the launch's scalars of these indices, `most` at most.
+fb::Term term(uint64_t coefficient, const std::vector<uint8_t> &scalars = {},
+              uint64_t most = UINT64_MAX);
+
 /// One artifact with one cpu variant over kernels.c.
 class ArtifactBuilder {
 public:
@@ -78,6 +82,8 @@ public:
     return {program(), name};
   }
   fb::ProgramT &program() { return *manifest.variants[0]->program; }
+  /// What launches of a kernel do; nothing is said until this was asked for.
+  fb::WorkT &work(const std::string &kernel);
   /// In member "weights", 64-byte aligned.
   uint32_t weight(const std::string &name, const std::vector<float> &data);
   /// Finishes lifetimes and host_waits and gives the file's bytes.
@@ -91,7 +97,8 @@ public:
   std::string weights; // member "weights"
 };
 
-/// y = (x + w) * 3 with w = 2 and a dynamic size n in 1..1000.
+/// y = (x + w) * 3 with w = 2 and a dynamic size n in 1..1000. The sum says
+/// its work, the product does not.
 std::string addScale();
 
 /// y = x[i], by node Gather_7, which has errors for indices below 0 and beyond
