@@ -181,6 +181,26 @@ class Tools(unittest.TestCase):
         self.assertGreater(j["median_us"], 0)
         self.assertEqual(j["threads"], "1")
         self.assertAlmostEqual(sum(l["percent"] for l in j["launches"]), 100)
+        # The work that the artifact knows, over the time; the rest is not guessed.
+        add, scale = sorted(j["launches"], key=lambda l: l["launch"])
+        self.assertEqual([add[k] for k in ("flops", "read_bytes", "written_bytes")], [100, 800, 400])
+        self.assertAlmostEqual(add["gflops"], 100e-3 / add["median_us"])
+        self.assertAlmostEqual(add["gbs"], 1.2 / add["median_us"])
+        self.assertEqual({scale[k] for k in ("flops", "read_bytes", "gflops", "gbs", "roofline_percent", "bound")}, {None})
+        roof = j["roofline"]
+        self.assertEqual(roof["threads"], "1")
+        self.assertGreater(roof["gflops"], 0.5)
+        self.assertGreater(roof["gbs"], 0.1)
+        bounds = {"compute": add["gflops"] / roof["gflops"], "memory": add["gbs"] / roof["gbs"]}
+        self.assertEqual(add["bound"], max(bounds, key=bounds.get))
+        self.assertAlmostEqual(add["roofline_percent"], 100 * max(bounds.values()))
+        text = run("ist-bench", self.model, "--shape=n=100", "--profile", "--repetitions=1", "--min-time=0.01", "--warmup=0")
+        self.assertRegex(text, r"this machine, measured now: [0-9.]+ GFLOP/s .* [0-9.]+ GB/s")
+        self.assertRegex(text, r"(?m)^ .* [0-9.]+ +[0-9.]+ +[0-9.]+ (compute|memory) +add_f32 +Add_0$")
+        self.assertRegex(text, r"(?m)^ .* 1 +- +- +- - +scale_f32 +Mul_1$")
+        # Without --profile nothing is measured but the calls.
+        j = json.loads(run("ist-bench", self.model, "--json", "--repetitions=1", "--min-time=0.01", "--warmup=0"))
+        self.assertIsNone(j["roofline"])
 
 
 unittest.main(verbosity=1)

@@ -6,6 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 #include "model.h"
+#include "report.h"
+#include "roofline.h"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -44,12 +46,13 @@ public:
   bool measure(Failure &failure);
   bool profile(Failure &failure);
   bool count(Failure &failure);
+  void measureMachine();
   json result() const;
-  void print(const json &j) const;
-  static void printCounters(const json &kernels);
 
 private:
   bool call(Failure &failure);
+  std::string fact(const char *name) const;
+  void addWork(const ist_work &w, double seconds, json *launch) const;
   /// Calls `n` times; seconds for all.
   bool time(uint64_t n, double *seconds, Failure &failure);
 
@@ -62,6 +65,7 @@ private:
   uint64_t iterations = 1;
   std::vector<double> perCall; // seconds, one a repetition
   json launches = json::array();
+  json roofline;                  // null: none was measured
   json counters = json::object(); // of one call, by kernel; or empty
 };
 
@@ -142,6 +146,58 @@ bool Bench::measure(Failure &failure) {
   return true;
 }
 
+/// The fact that the device has of that name, or "".
+std::string Bench::fact(const char *name) const {
+  for (size_t i = 0; i < ist_device_fact_count(model.device.get()); ++i) {
+    const char *key = "", *value = "";
+    if (ist_device_fact(model.device.get(), i, &key, &value, nullptr) ==
+            IST_OK &&
+        std::string(key) == name)
+      return value;
+  }
+  return "";
+}
+
+void Bench::measureMachine() {
+  // Devices that are not the processor would be measured by their own means.
+  std::string threads = fact("cpu.threads");
+  if (ist_device_name(model.device.get()) != std::string("cpu") ||
+      threads.empty())
+    return;
+  Roofline r = measureRoofline(static_cast<unsigned>(std::stoul(threads)));
+  if (r.flops > 0 && r.bytes > 0)
+    roofline = {{"gflops", r.flops * 1e-9},
+                {"gbs", r.bytes * 1e-9},
+                {"vectors", r.vectors},
+                {"threads", threads}};
+}
+
+/// What a launch did in `seconds`; null where it is not known.
+void Bench::addWork(const ist_work &w, double seconds, json *launch) const {
+  auto flops = static_cast<double>(w.flops);
+  double bytes =
+      static_cast<double>(w.read_bytes) + static_cast<double>(w.written_bytes);
+  json &l = *launch;
+  for (const char *key : {"flops", "read_bytes", "written_bytes", "gflops",
+                          "gbs", "roofline_percent", "bound"})
+    l[key] = nullptr;
+  if (w.has_flops) {
+    l["flops"] = w.flops;
+    l["gflops"] = flops * 1e-9 / seconds;
+  }
+  if (w.has_bytes) {
+    l["read_bytes"] = w.read_bytes;
+    l["written_bytes"] = w.written_bytes;
+    l["gbs"] = bytes * 1e-9 / seconds;
+  }
+  if (roofline.is_null() || !w.has_flops || !w.has_bytes)
+    return;
+  double compute = flops * 1e-9 / roofline["gflops"].get<double>(),
+         memory = bytes * 1e-9 / roofline["gbs"].get<double>();
+  l["bound"] = compute > memory ? "compute" : "memory";
+  l["roofline_percent"] = 100 * std::max(compute, memory) / seconds;
+}
+
 bool Bench::profile(Failure &failure) {
   ist_error error = {};
   auto failed = [&] {
@@ -152,6 +208,7 @@ bool Bench::profile(Failure &failure) {
   const uint32_t n = model.info.launch_count;
   std::vector<std::vector<double>> seconds(n); // of all its runs in a call
   std::vector<uint64_t> counts(n);
+  std::vector<ist_work> works(n); // of one call
   for (uint64_t c = 0; c < std::clamp<uint64_t>(iterations, 7, 101); ++c) {
     if (ist_session_set_profiling(session.get(), 1, &error))
       return failed();
@@ -163,6 +220,9 @@ bool Bench::profile(Failure &failure) {
         return failed();
       seconds[i].push_back(static_cast<double>(p.nanoseconds) * 1e-9);
       counts[i] = p.count;
+      if (ist_session_launch_work(session.get(), model.index, i, &works[i],
+                                  &error))
+        return failed();
     }
   }
   double total = 0;
@@ -192,6 +252,7 @@ bool Bench::profile(Failure &failure) {
                         {"count", counts[i]},
                         {"median_us", median * 1e6},
                         {"min_us", seconds[i][0] * 1e6}});
+    addWork(works[i], median, &launches.back());
   }
   for (json &l : launches)
     l["percent"] =
@@ -238,21 +299,13 @@ json Bench::result() const {
   json sizes = json::object();
   for (size_t i = 0; i < symbols.size(); ++i)
     sizes[model.symbols[i].name] = symbols[i];
-  const char *threads = "";
-  for (size_t i = 0; i < ist_device_fact_count(model.device.get()); ++i) {
-    const char *key = "", *value = "";
-    if (ist_device_fact(model.device.get(), i, &key, &value, nullptr) ==
-            IST_OK &&
-        std::string(key) == "cpu.threads")
-      threads = value;
-  }
   ist_session_counters counters = {};
   counters.struct_size = sizeof counters;
   ist_session_get_counters(session.get(), &counters);
   return {{"artifact", o.artifact},
           {"function", o.function},
           {"device", ist_device_name(model.device.get())},
-          {"threads", threads},
+          {"threads", fact("cpu.threads")},
           {"sizes", sizes},
           {"repetitions", n},
           {"iterations", iterations},
@@ -262,90 +315,25 @@ json Bench::result() const {
           {"cv_percent", mean > 0 ? 100 * std::sqrt(variance) / mean : 0},
           {"session_bytes", counters.bytes},
           {"launches", launches},
+          {"roofline", roofline},
+          {"profiled", o.profile},
           {"counters", this->counters}};
-}
-
-void Bench::print(const json &j) const {
-  std::string sizes;
-  for (const auto &[name, size] : j["sizes"].items())
-    sizes += fmt::format(" {}={}", name, size.get<int64_t>());
-  fmt::print("{} {}{} on {}{}\n", o.artifact, o.function, sizes,
-             j["device"].get<std::string>(),
-             j["threads"] == "" ? ""
-                                : fmt::format(", {} threads",
-                                              j["threads"].get<std::string>()));
-  fmt::print("median {:.3f} us, min {:.3f} us, cv {:.1f} % ({} repetitions of "
-             "{} calls)\n",
-             j["median_us"].get<double>(), j["min_us"].get<double>(),
-             j["cv_percent"].get<double>(), j["repetitions"].get<size_t>(),
-             iterations);
-  printCounters(j["counters"]);
-  if (!o.profile)
-    return;
-  fmt::print("\n{:>7} {:>12} {:>12} {:>6}  {:<32} {}\n", "%", "median us",
-             "min us", "count", "kernel", "nodes");
-  for (const json &l : j["launches"]) {
-    std::string nodes;
-    for (const json &node : l["nodes"])
-      nodes += (nodes.empty() ? "" : ", ") + node.get<std::string>();
-    fmt::print("{:>7.2f} {:>12.3f} {:>12.3f} {:>6}  {:<32} {}\n",
-               l["percent"].get<double>(), l["median_us"].get<double>(),
-               l["min_us"].get<double>(), l["count"].get<uint64_t>(),
-               l["kernel"].get<std::string>(), nodes);
-  }
-}
-
-/// A line for each kernel; what is 0 everywhere is left away.
-void Bench::printCounters(const json &kernels) {
-  static const std::pair<const char *, const char *> columns[] = {
-      {"launches", "launches"},
-      {"instructions", "instr"},
-      {"arithmetic", "arith"},
-      {"memory", "memory"},
-      {"control", "control"},
-      {"matrix", "matrix"},
-      {"barriers", "barriers"},
-      {"global_read_bytes", "glob rd B"},
-      {"global_written_bytes", "glob wr B"},
-      {"shared_read_bytes", "shared rd B"},
-      {"shared_written_bytes", "shared wr B"},
-      {"bank_conflicts", "conflicts"}};
-  if (kernels.empty())
-    return;
-  std::string head, total;
-  std::vector<std::string> shown;
-  for (const auto &[key, title] : columns) {
-    uint64_t sum = 0;
-    for (const auto &[name, counters] : kernels.items())
-      sum += counters.value(key, uint64_t(0));
-    if (!sum)
-      continue;
-    shown.push_back(key);
-    head += fmt::format(" {:>12}", title);
-    total += fmt::format(" {:>12}", sum);
-  }
-  fmt::print("\none call costs, in instructions of a warp or wave:\n{}  "
-             "kernel\n",
-             head);
-  for (const auto &[name, counters] : kernels.items()) {
-    for (const std::string &key : shown)
-      fmt::print(" {:>12}", counters.value(key, uint64_t(0)));
-    fmt::print("  {}\n", name);
-  }
-  fmt::print("{}  all\n", total);
 }
 
 int run(const Options &o) {
   Bench bench(o);
   Failure failure;
-  if (!bench.prepare(failure) || !bench.measure(failure) ||
-      (o.profile && !bench.profile(failure)) || !bench.count(failure))
+  if (!bench.prepare(failure) || !bench.measure(failure))
+    return fail(failure);
+  if (o.profile)
+    bench.measureMachine();
+  if ((o.profile && !bench.profile(failure)) || !bench.count(failure))
     return fail(failure);
   json j = bench.result();
   if (o.asJson)
     fmt::print("{}\n", j.dump(2, ' ', false, json::error_handler_t::replace));
   else
-    bench.print(j);
+    printReport(j);
   return 0;
 }
 
@@ -373,7 +361,9 @@ int main(int argc, char **argv) {
   app.add_option("--warmup", o.warmup, "seconds before")->capture_default_str();
   app.add_option("--variant", o.variant,
                  "index of the variant (default: best)");
-  app.add_flag("--profile", o.profile, "time by launch, with nodes");
+  app.add_flag("--profile", o.profile,
+               "time, speed and nodes by launch; on cpu also how near it comes "
+               "to what this machine can do, which is measured");
   app.add_flag("--json", o.asJson, "as JSON");
   app.set_version_flag("--version", ist_version());
   CLI11_PARSE(app, argc, argv);
