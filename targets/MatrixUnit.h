@@ -13,7 +13,7 @@
 namespace isthmus {
 
 /// What an operand of a matrix unit is made of. tf32 lies in memory as f32.
-enum class UnitType { f16, bf16, tf32, f32, s8, u8, s32 };
+enum class UnitType { f16, bf16, tf32, f32, s8, u8, s16, s32 };
 
 /// Which elements of an operand each lane of a subgroup holds, as in
 /// #kernel.layout: bit i of a register's (a lane's) number moves the element by

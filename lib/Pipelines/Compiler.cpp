@@ -13,6 +13,7 @@
 #include "dialects/Graph/Transforms/Outline.h"
 #include "dialects/Graph/Transforms/SplitReductions.h"
 #include "dialects/Graph/Transforms/WeightMath.h"
+#include "dialects/Graph/Transforms/ZeroPoints.h"
 #include "dialects/Hal/Hal.h"
 #include "dialects/Kernel/Kernel.h"
 #include "dialects/Kernel/Transforms/Distribute.h"
@@ -308,6 +309,8 @@ bool Compilation::compileVariant(StringRef spec, const Target &target,
   // What is work for `init` first: arithmetic on weights, packing them.
   if (options.fuse)
     graph::separateWeightMath(m);
+  if (options.fuse)
+    graph::separateZeroPoints(m, info);
   if (options.fuse && failed(graph::chooseLayouts(m, info)))
     return false;
   graph::hoistInvariants(m);

@@ -51,6 +51,8 @@ static bool isType(UnitType unit, Type type, bool isUnsigned, bool tf32) {
     return type.isInteger(8) && !isUnsigned;
   case UnitType::u8:
     return type.isInteger(8) && isUnsigned;
+  case UnitType::s16:
+    return type.isInteger(16) && !isUnsigned;
   case UnitType::s32:
     return type.isInteger(32);
   }
@@ -277,6 +279,8 @@ static std::string typesOf(const Product &p) {
 }
 
 std::string kernel::planMatrix(FuncOp kernel, const TargetInfo &info) {
+  if (info.form != Form::lanes)
+    return "for targets that run lanes";
   if (info.units.empty())
     return "no matrix unit of the target's is known";
   return planAsProduct(

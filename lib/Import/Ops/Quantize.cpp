@@ -201,9 +201,27 @@ static LogicalResult dynamicQuantizeLinear(NodeContext &c) {
 // Products of integers
 //===----------------------------------------------------------------------===//
 
+/// A constant that holds one integer only, as a scalar; others as they are.
+static ImportValue &uniform(NodeContext &c, ImportValue &v) {
+  auto count = v.count();
+  if (!isInteger(v.dtype) || count.value_or(0) < 2 || !(v.proto || v.constant))
+    return v;
+  DenseElementsAttr elements = c.importer.constant(v);
+  if (!elements)
+    return v;
+  auto values = elements.getValues<APInt>();
+  APInt first = *values.begin();
+  if (!llvm::all_of(values, [&](const APInt &e) { return e == first; }))
+    return v;
+  int64_t element =
+      isUnsigned(v.dtype) ? first.getZExtValue() : first.getSExtValue();
+  return *c.importer.newScalars(v.dtype, {c.idx.constant(element)}, 0);
+}
+
 /// A scale or zero point of a matrix: a scalar, one for each row or column, or
 /// anything that broadcasts.
-static ImportValue *perRow(NodeContext &c, ImportValue &v, bool isLeft) {
+static ImportValue *perRow(NodeContext &c, ImportValue &given, bool isLeft) {
+  ImportValue &v = uniform(c, given);
   if (v.count() == 1)
     return reshape(c, v, {});
   if (v.rank() == 1 && isLeft)

@@ -22,12 +22,11 @@ TYPES = {T.FLOAT16: np.float16, T.BFLOAT16: ml_dtypes.bfloat16, T.FLOAT: np.floa
 # Of the largest result: a rounding to the result's type, or to the operands'.
 TOLERANCE = {T.FLOAT16: 1e-3, T.BFLOAT16: 8e-3, T.FLOAT: 1e-5, T.INT32: 0}
 TF32 = 2e-3
-# Operand types of the units.
-INT8 = {(T.INT8, T.INT8)}
+# Operand types of the units; MFMA takes s8 only, u8 becomes such.
 ANY8 = {(a, b) for a in (T.INT8, T.UINT8) for b in (T.INT8, T.UINT8)}
 HALF = {(T.FLOAT16, T.FLOAT16), (T.BFLOAT16, T.BFLOAT16)}
 F32 = {(T.FLOAT, T.FLOAT)}
-MFMA = HALF | INT8 | F32
+MFMA = HALF | ANY8 | F32
 UNITS = {"nvidia:sm_80": HALF | ANY8, "amd:gfx90a": MFMA, "amd:gfx942": MFMA, "amd:gfx950": MFMA,
          "amd:gfx1100": HALF | ANY8, "amd:gfx1201": HALF | ANY8}
 NOT_SIMULATED = ("amd:gfx90a", "amd:gfx950")  # compiled only
@@ -49,6 +48,7 @@ class Case:
 
     def plan(self, target, plan):
         """Of this target, whose units may not have these types."""
+        plan = "matrix" if plan == "zeros" else plan
         types = tuple(kind for kind, _ in list(self.operands.values())[:2])
         has = types in UNITS[target] or "--tf32" in self.options and target.startswith("nvidia")
         if plan == "thin" and has and min(self.want.shape[-2:]) > 7:
@@ -103,6 +103,22 @@ def matmul(kind, m, n, k, batch=(), other=None, dynamic=False, weight=False, opt
                 a.astype(wide) @ b.astype(wide), ["b"] * weight, symbols, options)
 
 
+def centered(kinds, m, n, k, zeros, batch=(), weight=True, extremes=False):
+    """A product of 8-bit integers less zero points: scalars, or None for one a row and one a column."""
+    def operand(kind, shape):
+        ends = np.iinfo(TYPES[kind])
+        return rng.choice(np.array([ends.min, ends.max], TYPES[kind]), shape) if extremes else random(kind, shape)
+
+    a, b = operand(kinds[0], (*batch, m, k)), operand(kinds[1], (k, n) if weight else (*batch, k, n))
+    za, zb = (random(kind, (size,)) if z is None else np.array(z, TYPES[kind]) for kind, size, z in zip(kinds, (m, n), zeros))
+    rows = za.reshape(-1, 1).astype(np.int64)
+    want = (a.astype(np.int64) - rows) @ (b.astype(np.int64) - zb.astype(np.int64))
+    return Case(f"{np.dtype(TYPES[kinds[0]])} - {zeros[0]} by {np.dtype(TYPES[kinds[1]])} - {zeros[1]} {m}x{n}x{k} {batch}{' weight' * weight}",
+                [helper.make_node("MatMulInteger", ["a", "b", "za", "zb"], ["y"])],
+                {"a": (kinds[0], a), "b": (kinds[1], b), "za": (kinds[0], za), "zb": (kinds[1], zb)}, T.INT32,
+                want.astype(np.int32), ["b"] * weight + ["za", "zb"])
+
+
 def gemm(kind, m, n, k, turn_a, turn_b):
     a, b, c = random(kind, (k, m) if turn_a else (m, k)), random(kind, (n, k) if turn_b else (k, n)), random(kind, (n,))
     x, w = a.astype(np.float32), b.astype(np.float32)
@@ -137,6 +153,16 @@ def matrix():
     ]
 
 
+def zeros():
+    u8s8, u8u8, s8s8 = (T.UINT8, T.INT8), (T.UINT8, T.UINT8), (T.INT8, T.INT8)
+    return [
+        centered(u8s8, 33, 17, 65, (0, 0)), centered(u8s8, 33, 17, 65, (128, 0)), centered(u8s8, 40, 24, 70, (255, -128), extremes=True),
+        centered(u8u8, 20, 30, 100, (7, 128)), centered(u8u8, 20, 30, 100, (None, None)), centered(u8u8, 24, 16, 64, (128, 128), weight=False),
+        centered(s8s8, 64, 48, 96, (-128, 127), extremes=True), centered(s8s8, 17, 33, 64, (3, None), weight=False),
+        centered(u8s8, 16, 20, 32, (9, 5), (2, 3), weight=False), centered((T.INT8, T.UINT8), 21, 19, 67, (None, 128)),
+    ]
+
+
 def thin():
     return [
         matmul(T.FLOAT, 1, 100, 130), matmul(T.FLOAT16, 3, 77, 64), matmul(T.BFLOAT16, 1, 33, 65), matmul(T.FLOAT16, 5, 512, 512, weight=True),
@@ -151,7 +177,7 @@ def main():
     target, bad = sys.argv[1], 0
     with tempfile.TemporaryDirectory() as work:
         for plan in sys.argv[2:]:
-            for case in {"matrix": matrix, "thin": thin}[plan]():
+            for case in {"matrix": matrix, "thin": thin, "zeros": zeros}[plan]():
                 said = case.run(work, target, plan)
                 print(f"{'FAILED' if said else 'ok'}: {plan}: {case.name}{': ' + said if said else ''}")
                 bad += bool(said)
