@@ -32,9 +32,16 @@ enum class UnitWord {
   i64,
 };
 
+/// Where an intrinsic takes c.
+enum class UnitSum {
+  last,  // a, b, c
+  first, // c, a, b
+  apart, // not at all: what it gives is added
+};
+
 /// How a unit is called, as an LLVM intrinsic of a, b and c.
 struct UnitCall {
-  const char *intrinsic;
+  const char *intrinsic; // null: plain arithmetic
   UnitWord word;
   /// Words of a and b and elements of c are operands one by one, and d is a
   /// struct; else each is one vector, or a scalar where it has one word.
@@ -48,6 +55,7 @@ struct UnitCall {
   /// LLVM takes the instruction for one that lanes may run apart, and would
   /// move it to where some of them are off.
   bool pinned = false;
+  UnitSum sum = UnitSum::last;
 };
 
 /// d[m, n] = sum over k of a[m, k] * b[k, n] + c[m, n] by the lanes of one

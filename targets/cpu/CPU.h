@@ -17,6 +17,16 @@ Target target();
 std::optional<TargetInfo> parseCPU(llvm::StringRef arch, std::string &error);
 std::vector<std::string> listCPU();
 
+// Dot products of vectors (Units.cpp).
+llvm::ArrayRef<MatrixUnit> avx512VnniUnits();
+llvm::ArrayRef<MatrixUnit> avx512Units();
+llvm::ArrayRef<MatrixUnit> avxVnniUnits();
+llvm::ArrayRef<MatrixUnit> avx2Units();
+llvm::ArrayRef<MatrixUnit> sse2Units();
+llvm::ArrayRef<MatrixUnit> wideningUnits();
+/// A product of vectors by one of them, as LLVM's intrinsic; leaves the op.
+mlir::LogicalResult lowerMma(kernel::MmaOp op, const TargetInfo &info);
+
 /// Rewrites the one kernel.func in `module` (form(tiled)) into the entry
 /// point `void name(const uint64_t *args, uint64_t begin, uint64_t end)` over
 /// a body function, in the LLVM dialect.

@@ -17,25 +17,44 @@ struct Row {
   unsigned vectorBytes, registers;
   bool fma, half;
   const char *requiredArch, *requiredFeatures;
+  llvm::ArrayRef<MatrixUnit> (*units)();
 };
 } // namespace
 
-// Feature levels of the x86-64 psABI; aarch64 with its base NEON; riscv64 with
-// the RVV 1.0 vector extension. The last two are assembled only.
+// Feature levels of the x86-64 psABI, and with dot products of bytes; aarch64
+// with its base NEON; riscv64 with the RVV 1.0 vector extension. The last two
+// are assembled only.
 static const Row rows[] = {
     {"x86-64-v2", "x86_64-unknown-linux-gnu", "x86-64-v2", "", 16, 16, false,
-     false, "x86_64", "sse4.2,popcnt"},
+     false, "x86_64", "sse4.2,popcnt", cpu::sse2Units},
     {"x86-64-v3", "x86_64-unknown-linux-gnu", "x86-64-v3", "", 32, 16, true,
-     true, "x86_64", "avx2,fma,f16c,bmi,bmi2,lzcnt,movbe"},
+     true, "x86_64", "avx2,fma,f16c,bmi,bmi2,lzcnt,movbe", cpu::avx2Units},
+    {"x86-64-v3-vnni", "x86_64-unknown-linux-gnu", "x86-64-v3", "+avxvnni", 32,
+     16, true, true, "x86_64", "avx2,fma,f16c,bmi,bmi2,lzcnt,movbe,avxvnni",
+     cpu::avxVnniUnits},
     {"x86-64-v4", "x86_64-unknown-linux-gnu", "x86-64-v4", "-prefer-256-bit",
      64, 32, true, true, "x86_64",
      "avx2,fma,f16c,bmi,bmi2,lzcnt,movbe,avx512f,avx512bw,avx512cd,avx512dq,"
-     "avx512vl"},
+     "avx512vl",
+     cpu::avx512Units},
+    {"x86-64-v4-vnni", "x86_64-unknown-linux-gnu", "x86-64-v4",
+     "+avx512vnni,-prefer-256-bit", 64, 32, true, true, "x86_64",
+     "avx2,fma,f16c,bmi,bmi2,lzcnt,movbe,avx512f,avx512bw,avx512cd,avx512dq,"
+     "avx512vl,avx512vnni",
+     cpu::avx512VnniUnits},
     {"aarch64", "aarch64-unknown-linux-gnu", "generic", "+neon", 16, 32, true,
-     true, "aarch64", ""},
+     true, "aarch64", "", cpu::wideningUnits},
     {"riscv64", "riscv64-unknown-linux-gnu", "generic-rv64",
-     "+m,+a,+f,+d,+c,+v,+zvl128b", 16, 32, true, false, "riscv64", ""},
+     "+m,+a,+f,+d,+c,+v,+zvl128b", 16, 32, true, false, "riscv64", "",
+     cpu::wideningUnits},
 };
+
+static const Row *rowOf(llvm::StringRef arch) {
+  for (const Row &r : rows)
+    if (arch == r.arch)
+      return &r;
+  return nullptr;
+}
 
 /// The best row that the machine running the compiler satisfies.
 static const Row *nativeRow() {
@@ -49,14 +68,14 @@ static const Row *nativeRow() {
   };
   if (all({"avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq",
            "avx512vl"}))
-    return &rows[2];
+    return rowOf(has.lookup("avx512vnni") ? "x86-64-v4-vnni" : "x86-64-v4");
   if (all({"avx2", "fma", "f16c", "bmi2"}))
-    return &rows[1];
-  return &rows[0];
+    return rowOf(has.lookup("avxvnni") ? "x86-64-v3-vnni" : "x86-64-v3");
+  return rowOf("x86-64-v2");
 #elif defined(__aarch64__)
-  return &rows[3];
+  return rowOf("aarch64");
 #elif defined(__riscv)
-  return &rows[4];
+  return rowOf("riscv64");
 #else
 #error "add a row for this machine"
 #endif
@@ -64,12 +83,7 @@ static const Row *nativeRow() {
 
 std::optional<TargetInfo> cpu::parseCPU(llvm::StringRef arch,
                                         std::string &error) {
-  const Row *row = nullptr;
-  if (arch == "native" || arch.empty())
-    row = nativeRow();
-  for (const Row &r : rows)
-    if (arch == r.arch)
-      row = &r;
+  const Row *row = arch == "native" || arch.empty() ? nativeRow() : rowOf(arch);
   if (!row) {
     error = "unknown cpu '" + arch.str() + "'; known: native";
     for (const Row &r : rows)
@@ -85,6 +99,7 @@ std::optional<TargetInfo> cpu::parseCPU(llvm::StringRef arch,
   info.vectorRegisters = row->registers;
   info.fma = row->fma;
   info.half = row->half;
+  info.units = row->units();
   info.requires_ = {{"cpu.arch", row->requiredArch},
                     {"cpu.features", row->requiredFeatures}};
   return info;

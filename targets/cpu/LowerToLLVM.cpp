@@ -26,7 +26,8 @@ using namespace mlir;
 using namespace isthmus;
 
 /// kernel.func @k -> func @k.body (one workgroup) and func @k (the entry).
-static LogicalResult makeFunctions(ModuleOp module, KernelObject &object) {
+static LogicalResult makeFunctions(ModuleOp module, const TargetInfo &info,
+                                   KernelObject &object) {
   auto kernels = llvm::to_vector(module.getOps<kernel::FuncOp>());
   if (kernels.size() != 1)
     return module.emitError("expected one kernel, found ") << kernels.size();
@@ -77,6 +78,9 @@ static LogicalResult makeFunctions(ModuleOp module, KernelObject &object) {
     } else if (auto fail = dyn_cast<kernel::FailIfOp>(op)) {
       lowerFailIf(fail, errorWord, object);
       continue;
+    } else if (auto mma = dyn_cast<kernel::MmaOp>(op)) {
+      if (failed(cpu::lowerMma(mma, info)))
+        return failure();
     } else if (isa<kernel::AllocOp>(op)) {
       auto type = cast<MemRefType>(op->getResult(0).getType());
       b.setInsertionPointToStart(entry);
@@ -135,7 +139,7 @@ static LogicalResult makeFunctions(ModuleOp module, KernelObject &object) {
 
 LogicalResult cpu::lowerToLLVM(ModuleOp module, const TargetInfo &info,
                                KernelObject &object) {
-  if (failed(makeFunctions(module, object)))
+  if (failed(makeFunctions(module, info, object)))
     return failure();
   PassManager pm(module.getContext());
   // No CPU row has arithmetic on bf16, and some cannot convert to it: without

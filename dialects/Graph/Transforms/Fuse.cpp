@@ -37,7 +37,8 @@ bool graph::isContraction(Operation *op) {
   auto generic = dyn_cast<linalg::LinalgOp>(op);
   return generic &&
          (linalg::isaContractionOpInterface(generic) ||
-          kernel::isMatrixProduct(generic) || kernel::isBlockedConv(generic));
+          kernel::isMatrixProduct(generic) || kernel::isBlockedConv(generic) ||
+          kernel::smallProductOf(generic));
 }
 
 static bool shouldFuse(OpOperand *use) {
@@ -199,9 +200,12 @@ linalg::GenericOp graph::findEpilogue(Operation *anchor,
   }
   unsigned loops = consumer.getNumLoops();
   // Lanes run it on scalars.
-  if (vector && info.form == kernel::Form::tiled &&
-      (!loops || !kernel::canVectorize(consumer, loops - 1).empty()))
-    return nullptr;
+  if (vector && info.form == kernel::Form::tiled) {
+    auto generic = dyn_cast<linalg::LinalgOp>(anchor);
+    bool anyType = generic && kernel::smallProductOf(generic);
+    if (!loops || !kernel::canVectorize(consumer, loops - 1, anyType).empty())
+      return nullptr;
+  }
   bool captures = false;
   consumer->getRegion(0).walk([&](tensor::ExtractOp) { captures = true; });
   return captures ? nullptr : consumer;

@@ -11,6 +11,7 @@
 #include "dialects/Graph/Transforms/Fuse.h"
 #include "dialects/Graph/Transforms/Packing.h"
 #include "dialects/Kernel/Transforms/Plans.h"
+#include "dialects/Kernel/Transforms/Product.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -59,7 +60,109 @@ static Value packPanels(OpBuilder &b, Location loc, Value weight, bool nFirst,
   return op.getResult(0);
 }
 
+/// [K, N] or [N, K] to [N / panel][K / group][panel * group], groups of terms
+/// of one column side by side, zeros past N and K.
+static Value packGroups(OpBuilder &b, Location loc, Value weight, bool nFirst,
+                        int64_t panel, int64_t group) {
+  auto type = cast<RankedTensorType>(weight.getType());
+  int64_t k = type.getDimSize(nFirst ? 1 : 0),
+          n = type.getDimSize(nFirst ? 0 : 1);
+  int64_t panels = llvm::divideCeil(n, panel),
+          groups = llvm::divideCeil(k, group);
+  auto packed = RankedTensorType::get({panels, groups, panel * group},
+                                      type.getElementType());
+  auto size = [&](int64_t v) { return constant(b, loc, v); };
+  auto op = makeParallel(b, loc, "Pack",
+                         {size(panels), size(groups), size(panel), size(group)},
+                         weight, {}, {}, packed);
+  OpBuilder::InsertionGuard guard(b);
+  Block &block = op.getBody().front();
+  b.setInsertionPointToStart(&block);
+  auto arg = [&](unsigned i) -> Value { return block.getArgument(i); };
+  auto within = [&](Value outer, int64_t by, Value inner) -> Value {
+    Value v = arith::MulIOp::create(b, loc, outer, size(by));
+    return arith::AddIOp::create(b, loc, v, inner);
+  };
+  Value at[] = {within(arg(1), group, arg(3)), within(arg(0), panel, arg(2))};
+  Value inside;
+  for (auto [index, last] : llvm::zip(at, ArrayRef<int64_t>{k - 1, n - 1})) {
+    Value ok = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ule, index,
+                                     size(last));
+    inside =
+        inside ? arith::AndIOp::create(b, loc, inside, ok).getResult() : ok;
+    index = arith::MinUIOp::create(b, loc, index, size(last));
+  }
+  if (nFirst)
+    std::swap(at[0], at[1]);
+  Value v = memref::LoadOp::create(b, loc, arg(4), at);
+  Value zero =
+      arith::ConstantOp::create(b, loc, b.getZeroAttr(type.getElementType()));
+  v = arith::SelectOp::create(b, loc, inside, v, zero);
+  memref::StoreOp::create(
+      b, loc, v, arg(5),
+      ValueRange{arg(0), arg(1), within(arg(2), group, arg(3))});
+  graph::YieldOp::create(b, loc);
+  return op.getResult(0);
+}
+
+/// A product of small integers by vectors' dot products.
+static void packSmallProduct(linalg::GenericOp op, const MatrixUnit &unit,
+                             const TargetInfo &info) {
+  Value right = op.getDpsInputs()[1];
+  AffineMap map = op.getIndexingMapsArray()[1];
+  auto n =
+      cast<AffineDimExpr>(op.getIndexingMapsArray().back().getResults().back());
+  bool nFirst = map.getResult(0) == n;
+  auto k = map.getResult(nFirst ? 1 : 0);
+  auto type = cast<RankedTensorType>(right.getType()),
+       result = cast<RankedTensorType>(op->getResult(0).getType());
+  std::optional<int64_t> m;
+  if (result.hasStaticShape())
+    m = result.getNumElements() /
+        std::max<int64_t>(result.getShape().back(), 1);
+  int64_t vectors =
+      std::min<int64_t>(kernel::contractionTile(m, info).vectors,
+                        llvm::divideCeil(type.getDimSize(!nFirst), unit.n));
+  OpBuilder b(op);
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  maps[1] = kernel::packedMap(map, n, k, vectors * unit.n, unit.k);
+  op.getInputsMutable()[1].set(
+      packGroups(b, op.getLoc(), right, nFirst, vectors * unit.n, unit.k));
+  op.setIndexingMapsAttr(b.getAffineMapArrayAttr(maps));
+}
+
+bool graph::canPackSmallProduct(linalg::GenericOp op, Value right,
+                                AffineMap map) {
+  auto type = dyn_cast<RankedTensorType>(right.getType());
+  AffineMap left = op.getIndexingMapsArray()[0],
+            out = op.getIndexingMapsArray().back();
+  if (!type || !type.hasStaticShape() || type.getRank() != 2 ||
+      type.getNumElements() == 0 || !isWeight(right) || !out.getNumResults() ||
+      !map.isProjectedPermutation())
+    return false;
+  auto n = dyn_cast<AffineDimExpr>(out.getResults().back());
+  auto kinds = op.getIteratorTypesArray();
+  if (!n || llvm::count(kinds, utils::IteratorType::reduction) != 1 ||
+      left.isFunctionOfDim(n.getPosition()) ||
+      !map.isFunctionOfDim(n.getPosition()))
+    return false;
+  auto k = getAffineDimExpr(llvm::find(kinds, utils::IteratorType::reduction) -
+                                kinds.begin(),
+                            op.getContext());
+  return left.getNumResults() && left.getResults().back() == k &&
+         map.isFunctionOfDim(cast<AffineDimExpr>(k).getPosition());
+}
+
 static void packContraction(linalg::GenericOp op, const TargetInfo &info) {
+  if (auto p = kernel::smallProductOf(op)) {
+    const MatrixUnit *unit =
+        kernel::unitFor(info, p->a, p->unsignedA, p->b, p->unsignedB,
+                        IntegerType::get(op.getContext(), 32));
+    if (unit && graph::canPackSmallProduct(op, op.getDpsInputs()[1],
+                                           op.getIndexingMapsArray()[1]))
+      packSmallProduct(op, *unit, info);
+    return;
+  }
   if (op.getNumDpsInputs() != 2 || op->getNumResults() != 1 ||
       !linalg::isaContractionOpInterface(op))
     return;

@@ -9,12 +9,19 @@
 
 #include "dialects/Graph/Graph.h"
 
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/IR/Builders.h"
 
 namespace isthmus::graph {
 
 /// Made of weights and constants alone.
 bool isWeight(mlir::Value v);
+
+/// Whether a product of small integers may have `right`, indexed by `map`, for
+/// its right operand in groups of terms: a matrix of weights, and a left
+/// operand that is contiguous along the sum.
+bool canPackSmallProduct(mlir::linalg::GenericOp op, mlir::Value right,
+                         mlir::AffineMap map);
 
 mlir::Value constant(mlir::OpBuilder &b, mlir::Location loc, int64_t v);
 

@@ -402,6 +402,11 @@ void graph::separateZeroPoints(ModuleOp module, const TargetInfo &info) {
       products.push_back(op);
   });
   for (linalg::GenericOp op : products) {
+    // Vectors have a plan for packed weights only.
+    if (info.form == kernel::Form::tiled &&
+        !canPackSmallProduct(op, op.getDpsInputs()[1],
+                             op.getIndexingMapsArray()[1]))
+      continue;
     auto a = matchFactor(op, 0), b = matchFactor(op, 1);
     if (!a || !b)
       continue;

@@ -22,6 +22,7 @@ struct Row {
 static const Row rows[] = {
     {"blocked", false, planBlocked},
     {"contraction", false, planContraction},
+    {"dots", false, planDots},
     {"conv", false, planConv},
     {"thin", true, planThin},
     {"matrix", true, planMatrix},

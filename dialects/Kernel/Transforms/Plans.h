@@ -20,6 +20,7 @@ namespace isthmus::kernel {
 // and returns why it declines.
 
 std::string planContraction(FuncOp kernel, const TargetInfo &info);
+std::string planDots(FuncOp kernel, const TargetInfo &info);
 std::string planConv(FuncOp kernel, const TargetInfo &info);
 std::string planBlocked(FuncOp kernel, const TargetInfo &info);
 std::string planVectors(FuncOp kernel, const TargetInfo &info);
@@ -42,6 +43,18 @@ void emitAttentionOnScalars(TileBuilder &tb, const AttentionGroup &group,
 /// A sum of products of two f32 tensors as planContraction takes it, its right
 /// operand packed or not.
 bool isMatrixProduct(mlir::linalg::LinalgOp op);
+
+/// acc + a * b in i32 of integers that are narrower in memory.
+struct SmallProduct {
+  mlir::Type a, b;
+  bool unsignedA = false, unsignedB = false;
+};
+std::optional<SmallProduct> smallProductOf(mlir::linalg::LinalgOp op);
+
+/// How a product indexes its right operand when that is packed in panels of so
+/// many columns, groups of terms side by side: what planDots takes.
+mlir::AffineMap packedMap(mlir::AffineMap map, mlir::AffineExpr n,
+                          mlir::AffineExpr k, int64_t panel, int64_t group);
 
 /// A convolution as planBlocked takes it.
 bool isBlockedConv(mlir::linalg::LinalgOp op);

@@ -22,13 +22,16 @@ VectorType kernel::vectorOf(Type element, int64_t width) {
   return VectorType::get({width}, element);
 }
 
-std::string kernel::canVectorize(linalg::LinalgOp op, unsigned lane) {
+std::string kernel::canVectorize(linalg::LinalgOp op, unsigned lane,
+                                 bool anyType) {
   for (OpOperand &operand : op->getOpOperands()) {
     auto type = dyn_cast<RankedTensorType>(operand.get().getType());
     if (!type)
       continue;
     AffineMap map = op.getMatchingIndexingMap(&operand);
-    if (!type.getElementType().isF32())
+    if (type.getElementType().isInteger(1))
+      return "an operand or the result is of bools";
+    if (!anyType && !type.getElementType().isF32())
       return "an operand or the result is not f32";
     for (auto [i, e] : llvm::enumerate(map.getResults())) {
       if (!e.isFunctionOfDim(lane))

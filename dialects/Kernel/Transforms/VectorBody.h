@@ -13,8 +13,10 @@ namespace isthmus::kernel {
 
 /// "" when the body of `op` can run on vectors along loop dim `lane`: only
 /// elementwise ops, and every operand is contiguous along `lane` or does not
-/// depend on it. Otherwise why not. f32 operands and results only.
-std::string canVectorize(mlir::linalg::LinalgOp op, unsigned lane);
+/// depend on it. Otherwise why not. f32 operands and results only, unless
+/// `anyType`.
+std::string canVectorize(mlir::linalg::LinalgOp op, unsigned lane,
+                         bool anyType = false);
 
 /// The element type widened to `width` lanes.
 mlir::VectorType vectorOf(mlir::Type element, int64_t width);
