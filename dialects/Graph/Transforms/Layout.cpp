@@ -120,9 +120,9 @@ static void packSmallProduct(linalg::GenericOp op, const MatrixUnit &unit,
   if (result.hasStaticShape())
     m = result.getNumElements() /
         std::max<int64_t>(result.getShape().back(), 1);
-  int64_t vectors =
-      std::min<int64_t>(kernel::contractionTile(m, info).vectors,
-                        llvm::divideCeil(type.getDimSize(!nFirst), unit.n));
+  int64_t vectors = kernel::dotsTile(m, type.getDimSize(!nFirst),
+                                     type.getDimSize(nFirst), unit, info)
+                        .vectors;
   OpBuilder b(op);
   SmallVector<AffineMap> maps = op.getIndexingMapsArray();
   maps[1] = kernel::packedMap(map, n, k, vectors * unit.n, unit.k);

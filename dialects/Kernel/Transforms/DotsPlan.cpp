@@ -66,6 +66,30 @@ static const MatrixUnit *unitOf(linalg::LinalgOp op, const TargetInfo &info) {
            : nullptr;
 }
 
+/// By the register file, as for floats: sums, a row of B, one group of A.
+DotsTile kernel::dotsTile(std::optional<int64_t> m, int64_t n, int64_t k,
+                          const MatrixUnit &unit, const TargetInfo &info) {
+  // Rows so many bytes apart share a few lines of the first cache.
+  constexpr int64_t wayBytes = 4096;
+  bool many = info.vectorRegisters >= 32;
+  int64_t most = llvm::divideCeil(n, unit.n),
+          rowBytes = k * (unit.a == UnitType::s16 ? 2 : 1),
+          rows = m ? std::max<int64_t>(*m, 1) : 0;
+  DotsTile tile = {many ? 12 : 6, 2};
+  if (most == 1)
+    tile = {tile.rows * 2, 1};
+  else if (many && most >= 4 && rowBytes % wayBytes == 0)
+    tile = {6, 4};
+  if (m && rows <= (many ? 6 : 2))
+    tile.vectors = 4;
+  else if (m && most > 1 && rows <= (many ? 9 : 4))
+    tile.vectors = 3;
+  tile.vectors = std::min<int64_t>(tile.vectors, most);
+  if (m)
+    tile.rows = llvm::divideCeil(rows, llvm::divideCeil(rows, tile.rows));
+  return tile;
+}
+
 AffineMap kernel::packedMap(AffineMap map, AffineExpr n, AffineExpr k,
                             int64_t panel, int64_t group) {
   return AffineMap::get(
@@ -293,8 +317,8 @@ std::string Emitter::run(const TargetInfo &info) {
   OpFoldResult M = hasM ? sizes[m] : OpFoldResult(b.getIndexAttr(1)),
                N = sizes[n];
   staticM = getConstantIntValue(M), staticN = getConstantIntValue(N);
-  rows = contractionTile(staticM, info).rows;
   vectors = panel / unit.n;
+  rows = dotsTile(staticM, staticN.value_or(panel), sizeK, unit, info).rows;
   const int64_t width = panel;
   // Enough rows in a workgroup to use its panel more than once, not so many
   // that few workgroups are left.

@@ -56,6 +56,14 @@ std::optional<SmallProduct> smallProductOf(mlir::linalg::LinalgOp op);
 mlir::AffineMap packedMap(mlir::AffineMap map, mlir::AffineExpr n,
                           mlir::AffineExpr k, int64_t panel, int64_t group);
 
+/// The register tile of planDots for m rows (unknown if dynamic), n columns and
+/// k terms.
+struct DotsTile {
+  int64_t rows, vectors;
+};
+DotsTile dotsTile(std::optional<int64_t> m, int64_t n, int64_t k,
+                  const MatrixUnit &unit, const TargetInfo &info);
+
 /// A convolution as planBlocked takes it.
 bool isBlockedConv(mlir::linalg::LinalgOp op);
 

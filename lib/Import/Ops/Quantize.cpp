@@ -24,9 +24,12 @@ static Value saturate(BodyFloats &f, Value v, Value zero, DType from,
   v = f.roundEven(v);
   if (zero)
     v = f.addf(v, f.cast(zero, type, from));
-  v = f.clampf(v, lo, hi);
+  // NaN fails the first comparison: it becomes the low end.
+  v = f.select(f.cmpf(BodyFloats::P::OGT, v, f.k(lo)), v, f.k(lo));
+  v = f.select(f.less(v, f.k(hi)), v, f.k(hi));
   // Through i32, which holds them all.
-  return f.cast(f.cast(v, from, DType::i32), DType::i32, type);
+  v = arith::FPToSIOp::create(f.b, f.loc, f.b.getI32Type(), v);
+  return f.cast(v, DType::i32, type);
 }
 
 namespace {
@@ -270,29 +273,30 @@ static LogicalResult requantize(NodeContext &c, ImportValue &sum,
                                 ImportValue &zero) {
   if (!isNarrow(zero.dtype) || zero.count() != 1)
     return c.invalid("the result's zero point must be an 8 bit scalar");
-  SmallVector<ImportValue *> ins{&sum};
-  for (ImportValue *s : scales) {
+  for (ImportValue *s : scales)
     if (!isFloat(s->dtype))
       return c.invalid("scales must be floats");
-    ins.push_back(s);
-  }
-  ins.push_back(reshape(c, zero, {}));
   DType out = zero.dtype, f64 = DType::f64;
-  auto sizes = broadcastSizes(
-      c, {sum.sizes, scales[0]->sizes, scales[1]->sizes, scales[2]->sizes});
+  // The scales' own sizes: of weights they are one operation of `init`.
+  auto by = elementwise(
+      c, scales, f64, [&](OpBuilder &b, Location loc, ValueRange a) {
+        BodyFloats f(b, loc, f64);
+        auto scale = [&](int i) { return f.cast(a[i], scales[i]->dtype, f64); };
+        return f.divf(f.mulf(scale(0), scale(1)), scale(2));
+      });
+  if (failed(by))
+    return failure();
+  auto sizes = broadcastSizes(c, {sum.sizes, (*by)->sizes});
   if (failed(sizes))
     return failure();
   if (sizes->size() != sum.sizes.size())
     return c.invalid("a scale has more dims than the result");
+  ImportValue *ins[] = {&sum, *by, reshape(c, zero, {})};
   return c.result(elementwiseTo(
       c, ins, *sizes, out, [&](OpBuilder &b, Location loc, ValueRange a) {
         BodyFloats f(b, loc, f64);
-        auto scale = [&](int i) {
-          return f.cast(a[1 + i], scales[i]->dtype, f64);
-        };
-        Value by = f.divf(f.mulf(scale(0), scale(1)), scale(2));
-        Value v = f.mulf(f.cast(a[0], sum.dtype, f64), by);
-        return saturate(f, v, a[4], f64, out);
+        Value v = f.mulf(f.cast(a[0], sum.dtype, f64), a[1]);
+        return saturate(f, v, a[2], f64, out);
       }));
 }
 
