@@ -7,7 +7,51 @@
 #include "targets/Emit.h"
 #include "targets/cpu/CPU.h"
 
+#include "llvm/IR/Constants.h"
+#include "llvm/IR/IRBuilder.h"
+#include "llvm/IR/IntrinsicInst.h"
+
 using namespace isthmus;
+
+/// The one lane of a constant mask, or nothing.
+static std::optional<unsigned> onlyLane(const llvm::Value *mask) {
+  auto *constant = llvm::dyn_cast<llvm::Constant>(mask);
+  auto *type = llvm::dyn_cast<llvm::FixedVectorType>(mask->getType());
+  std::optional<unsigned> lane;
+  for (unsigned i = 0; constant && type && i < type->getNumElements(); ++i) {
+    llvm::Constant *element = constant->getAggregateElement(i);
+    if (!element || (!element->isNullValue() && lane))
+      return std::nullopt;
+    if (!element->isNullValue())
+      lane = i;
+  }
+  return lane;
+}
+
+/// Stores of one lane become plain ones. LLVM 22.1 does so itself, and stores
+/// the whole of what the lane was truncated from.
+static void storeSingleLanes(llvm::Module &code) {
+  llvm::SmallVector<llvm::IntrinsicInst *> stores;
+  for (llvm::Function &f : code)
+    for (llvm::BasicBlock &block : f)
+      for (llvm::Instruction &inst : block)
+        if (auto *call = llvm::dyn_cast<llvm::IntrinsicInst>(&inst);
+            call && call->getIntrinsicID() == llvm::Intrinsic::masked_store)
+          stores.push_back(call);
+  for (llvm::IntrinsicInst *store : stores) {
+    auto lane = onlyLane(store->getArgOperand(store->arg_size() - 1));
+    if (!lane)
+      continue;
+    llvm::IRBuilder<> b(store);
+    llvm::Value *element =
+        b.CreateExtractElement(store->getArgOperand(0), *lane);
+    b.CreateAlignedStore(element,
+                         b.CreateConstGEP1_64(element->getType(),
+                                              store->getArgOperand(1), *lane),
+                         llvm::Align(1));
+    store->eraseFromParent();
+  }
+}
 
 /// Optimizes `code` and appends its object file to `bytes`.
 static void emitObject(llvm::Module &code, llvm::TargetMachine &machine,
@@ -18,6 +62,7 @@ static void emitObject(llvm::Module &code, llvm::TargetMachine &machine,
     for (llvm::Function &f : code)
       f.addFnAttr("prefer-vector-width", "512");
   optimize(code, machine, info);
+  storeSingleLanes(code);
   emitFile(code, machine, llvm::CodeGenFileType::ObjectFile, bytes);
 }
 
