@@ -153,6 +153,63 @@ bool graph::canPackSmallProduct(linalg::GenericOp op, Value right,
          map.isFunctionOfDim(cast<AffineDimExpr>(k).getPosition());
 }
 
+/// `v`, which `map` indexes, with the dim that `n` indexes first or last, and
+/// what indexes that; nothing where its sizes are not known.
+static std::pair<Value, AffineMap> transpose(OpBuilder &b, Location loc,
+                                             Value v, AffineMap map,
+                                             AffineExpr n, bool last) {
+  SmallVector<unsigned> order;
+  for (bool ofN : {!last, last})
+    for (unsigned i = 0; i < map.getNumResults(); ++i)
+      if ((map.getResult(i) == n) == ofN)
+        order.push_back(i);
+  auto sizes = graph::getSizes(v);
+  if (failed(sizes))
+    return {};
+  SmallVector<OpFoldResult> to;
+  SmallVector<AffineExpr> from(order.size()), exprs;
+  for (auto [i, o] : llvm::enumerate(order)) {
+    to.push_back((*sizes)[o]);
+    from[o] = b.getAffineDimExpr(i);
+    exprs.push_back(map.getResult(o));
+  }
+  Value empty =
+      tensor::EmptyOp::create(b, loc, to, getElementTypeOrSelf(v.getType()));
+  auto op = linalg::GenericOp::create(
+      b, loc, empty.getType(), v, empty,
+      ArrayRef<AffineMap>{AffineMap::get(order.size(), 0, from, b.getContext()),
+                          b.getMultiDimIdentityMap(order.size())},
+      SmallVector<utils::IteratorType>(order.size(),
+                                       utils::IteratorType::parallel),
+      [](OpBuilder &nested, Location at, ValueRange args) {
+        linalg::YieldOp::create(nested, at, args[0]);
+      });
+  return {op.getResult(0),
+          AffineMap::get(map.getNumDims(), 0, exprs, b.getContext())};
+}
+
+/// Few rows, and both sides lie along k: that is read as it is.
+static bool readsAlongK(linalg::GenericOp op) {
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  SmallVector<int64_t> extents = op.getStaticLoopRanges();
+  auto kinds = op.getIteratorTypesArray();
+  auto isReduction = [&](AffineExpr e) {
+    auto d = dyn_cast<AffineDimExpr>(e);
+    return d && kinds[d.getPosition()] == utils::IteratorType::reduction;
+  };
+  if (!isReduction(maps[0].getResults().back()) ||
+      !isReduction(maps[1].getResults().back()))
+    return false;
+  int64_t rows = 1;
+  for (unsigned d = 0; d < op.getNumLoops(); ++d)
+    if (maps[0].isFunctionOfDim(d) && !maps[1].isFunctionOfDim(d)) {
+      if (ShapedType::isDynamic(extents[d]) || extents[d] > kernel::kFewRows)
+        return false;
+      rows *= extents[d];
+    }
+  return rows <= kernel::kFewRows;
+}
+
 static void packContraction(linalg::GenericOp op, const TargetInfo &info) {
   if (auto p = kernel::smallProductOf(op)) {
     const MatrixUnit *unit =
@@ -178,60 +235,39 @@ static void packContraction(linalg::GenericOp op, const TargetInfo &info) {
   if (!n || op.getIndexingMapsArray()[0].isFunctionOfDim(n.getPosition()) ||
       !map.isFunctionOfDim(n.getPosition()) || !map.isProjectedPermutation())
     return;
+  std::optional<int64_t> m;
+  if (result.hasStaticShape())
+    m = result.getNumElements() /
+        std::max<int64_t>(result.getShape().back(), 1);
   OpBuilder b(op);
   Location loc = op.getLoc();
   AffineMap newMap;
   Value newRight;
-  if (type.hasStaticShape() && type.getRank() == 2 && isWeight(right) &&
-      type.getNumElements() > 0) {
+  bool weight = type.hasStaticShape() && type.getRank() == 2 &&
+                isWeight(right) && type.getNumElements() > 0;
+  bool nLast = map.getResults().back() == n;
+  int64_t columns = result.getShape().back();
+  // Sums along k pay from so many vectors on; more, where vectors along so many
+  // columns would be half full.
+  int64_t vectors = columns <= 4 ? 3 : 8;
+  if (weight && columns <= kernel::fewColumns(info) &&
+      type.getNumElements() >= vectors * columns * (info.vectorBytes / 4)) {
+    if (nLast)
+      std::tie(newRight, newMap) = transpose(b, loc, right, map, n, false);
+  } else if (weight) {
     bool nFirst = map.getResult(0) == n;
     auto k = map.getResult(nFirst ? 1 : 0);
-    std::optional<int64_t> m;
-    if (result.hasStaticShape())
-      m = result.getNumElements() /
-          std::max<int64_t>(result.getShape().back(), 1);
-    int64_t size = type.getDimSize(nFirst ? 0 : 1);
-    kernel::ContractionTile tile =
-        kernel::contractionTile(m, size, type.getDimSize(nFirst ? 1 : 0), info);
+    kernel::ContractionTile tile = kernel::contractionTile(
+        m, columns, type.getDimSize(nFirst ? 1 : 0), info);
     int64_t panel = tile.lanes * tile.vectors;
     newRight = packPanels(b, loc, right, nFirst, panel);
     newMap = AffineMap::get(map.getNumDims(), 0,
                             {n.floorDiv(panel), k, n % panel}, b.getContext());
-  } else if (map.getResults().back() != n) {
-    // n innermost: an explicit transpose.
-    SmallVector<unsigned> order;
-    for (unsigned i = 0; i < map.getNumResults(); ++i)
-      if (map.getResult(i) != n)
-        order.push_back(i);
-    for (unsigned i = 0; i < map.getNumResults(); ++i)
-      if (map.getResult(i) == n)
-        order.push_back(i);
-    auto sizes = graph::getSizes(right);
-    if (failed(sizes))
-      return;
-    SmallVector<OpFoldResult> to;
-    SmallVector<AffineExpr> from(order.size()), exprs;
-    for (auto [i, o] : llvm::enumerate(order)) {
-      to.push_back((*sizes)[o]);
-      from[o] = b.getAffineDimExpr(i);
-      exprs.push_back(map.getResult(o));
-    }
-    Value empty = tensor::EmptyOp::create(b, loc, to, type.getElementType());
-    auto transpose = linalg::GenericOp::create(
-        b, loc, empty.getType(), right, empty,
-        ArrayRef<AffineMap>{
-            AffineMap::get(order.size(), 0, from, b.getContext()),
-            b.getMultiDimIdentityMap(order.size())},
-        SmallVector<utils::IteratorType>(order.size(),
-                                         utils::IteratorType::parallel),
-        [](OpBuilder &nested, Location at, ValueRange args) {
-          linalg::YieldOp::create(nested, at, args[0]);
-        });
-    newRight = transpose.getResult(0);
-    newMap = AffineMap::get(map.getNumDims(), 0, exprs, b.getContext());
-  } else {
-    return;
+  } else if (!nLast && !readsAlongK(op)) {
+    std::tie(newRight, newMap) = transpose(b, loc, right, map, n, true);
   }
+  if (!newRight)
+    return;
   SmallVector<AffineMap> maps = op.getIndexingMapsArray();
   maps[1] = newMap;
   op.getInputsMutable()[1].set(newRight);

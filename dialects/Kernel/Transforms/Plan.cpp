@@ -23,6 +23,7 @@ static const Row rows[] = {
     {"blocked", false, planBlocked},
     {"contraction", false, planContraction},
     {"dots", false, planDots},
+    {"inner", false, planInner},
     {"conv", false, planConv},
     {"thin", true, planThin},
     {"matrix", true, planMatrix},

@@ -21,6 +21,7 @@ namespace isthmus::kernel {
 
 std::string planContraction(FuncOp kernel, const TargetInfo &info);
 std::string planDots(FuncOp kernel, const TargetInfo &info);
+std::string planInner(FuncOp kernel, const TargetInfo &info);
 std::string planConv(FuncOp kernel, const TargetInfo &info);
 std::string planBlocked(FuncOp kernel, const TargetInfo &info);
 std::string planVectors(FuncOp kernel, const TargetInfo &info);
@@ -69,6 +70,10 @@ bool isBlockedConv(mlir::linalg::LinalgOp op);
 
 /// The body is `acc + a * b` in f32, of the two inputs in either order.
 bool isMultiplyAdd(mlir::linalg::LinalgOp op);
+
+/// planInner takes products of no more rows, or columns, than these.
+constexpr int64_t kFewRows = 8;
+int64_t fewColumns(const TargetInfo &info);
 
 /// The register tile of an m x n product over k (nothing where dynamic).
 struct ContractionTile {
