@@ -160,6 +160,12 @@ ist_status ist_program::findAlignments(uint32_t index, ist_error *error) {
       atLeast(alignments[x.operands + i->a()], wanted[i->dst()]);
     else if (i->op() == fb::Op::alloc_output)
       atLeast(alignments[x.operands + inputs + i->a()], wanted[i->dst()]);
+  // An output in the place of an input is that input's memory.
+  for (uint32_t j = inputs; j < operands; ++j) {
+    int32_t inout = f.outputs()->Get(j - inputs)->inout();
+    if (inout >= 0)
+      atLeast(alignments[x.operands + inout], alignments[x.operands + j]);
+  }
   return IST_OK;
 }
 

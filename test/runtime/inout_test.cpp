@@ -8,8 +8,9 @@ namespace {
 
 constexpr int64_t kN = -1; // symbol 0, or register 0
 
-/// state += x, in place; y = 2 * state.
-std::string accumulate() {
+/// state += x, in place; y = 2 * state. The kernel reads state from addresses
+/// of this alignment and writes it to such of 64.
+std::string accumulate(uint32_t readAlign = 64) {
   ArtifactBuilder a;
   auto f = a.function("main");
   uint32_t n = f.symbol("n");
@@ -20,7 +21,24 @@ std::string accumulate() {
   f.launch("add_f32", groups, {x, state, to}, {n});
   uint32_t out = f.buffer(Op::alloc_output, y, bytes);
   f.launch("scale_f32", groups, {to, out}, {n, f.constant(2)});
+  for (auto &kernel : a.program().kernels)
+    if (kernel->name == "add_f32")
+      kernel->params[1]->align = readAlign;
   return a.bytes();
+}
+
+TEST(Inout, AlignedAsItsWriterWants) {
+  std::string bytes = accumulate(4);
+  Program p = load(bytes);
+  Session s = session(p);
+  alignas(64) char memory[64] = {};
+  std::vector<float> x = {1, 2, 3};
+  ist_tensor state = tensor(std::vector<float>(3));
+  state.data = memory + 4;
+  std::vector<ist_tensor> outs(2);
+  ist_error error;
+  ASSERT_EQ(call(s, {tensor(x), state}, outs, &error), IST_OK) << error.message;
+  EXPECT_EQ(values<float>(outs[0]), x);
 }
 
 TEST(Inout, TheSignatureSaysIt) {
