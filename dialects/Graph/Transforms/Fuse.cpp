@@ -37,8 +37,8 @@ bool graph::isContraction(Operation *op) {
   auto generic = dyn_cast<linalg::LinalgOp>(op);
   return generic &&
          (linalg::isaContractionOpInterface(generic) ||
-          kernel::isMatrixProduct(generic) || kernel::isBlockedConv(generic) ||
-          kernel::smallProductOf(generic));
+          kernel::isMatrixProduct(generic) || kernel::isInnerProduct(generic) ||
+          kernel::isBlockedConv(generic) || kernel::smallProductOf(generic));
 }
 
 static bool shouldFuse(OpOperand *use) {

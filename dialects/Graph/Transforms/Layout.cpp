@@ -188,28 +188,6 @@ static std::pair<Value, AffineMap> transpose(OpBuilder &b, Location loc,
           AffineMap::get(map.getNumDims(), 0, exprs, b.getContext())};
 }
 
-/// Few rows, and both sides lie along k: that is read as it is.
-static bool readsAlongK(linalg::GenericOp op) {
-  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
-  SmallVector<int64_t> extents = op.getStaticLoopRanges();
-  auto kinds = op.getIteratorTypesArray();
-  auto isReduction = [&](AffineExpr e) {
-    auto d = dyn_cast<AffineDimExpr>(e);
-    return d && kinds[d.getPosition()] == utils::IteratorType::reduction;
-  };
-  if (!isReduction(maps[0].getResults().back()) ||
-      !isReduction(maps[1].getResults().back()))
-    return false;
-  int64_t rows = 1;
-  for (unsigned d = 0; d < op.getNumLoops(); ++d)
-    if (maps[0].isFunctionOfDim(d) && !maps[1].isFunctionOfDim(d)) {
-      if (ShapedType::isDynamic(extents[d]) || extents[d] > kernel::kFewRows)
-        return false;
-      rows *= extents[d];
-    }
-  return rows <= kernel::kFewRows;
-}
-
 static void packContraction(linalg::GenericOp op, const TargetInfo &info) {
   if (auto p = kernel::smallProductOf(op)) {
     const MatrixUnit *unit =
@@ -223,6 +201,7 @@ static void packContraction(linalg::GenericOp op, const TargetInfo &info) {
   if (op.getNumDpsInputs() != 2 || op->getNumResults() != 1 ||
       !linalg::isaContractionOpInterface(op))
     return;
+  graph::readThrough(op);
   Value right = op.getDpsInputs()[1];
   auto type = dyn_cast<RankedTensorType>(right.getType());
   auto result = cast<RankedTensorType>(op->getResult(0).getType());
@@ -263,7 +242,7 @@ static void packContraction(linalg::GenericOp op, const TargetInfo &info) {
     newRight = packPanels(b, loc, right, nFirst, panel);
     newMap = AffineMap::get(map.getNumDims(), 0,
                             {n.floorDiv(panel), k, n % panel}, b.getContext());
-  } else if (!nLast && !readsAlongK(op)) {
+  } else if (!nLast && !kernel::isInnerProduct(op)) {
     std::tie(newRight, newMap) = transpose(b, loc, right, map, n, true);
   }
   if (!newRight)

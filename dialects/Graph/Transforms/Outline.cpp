@@ -265,7 +265,8 @@ static std::string labelOf(ArrayRef<Operation *> group) {
     return parallel.getOp().str();
   if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op)) {
     if (linalg::isaContractionOpInterface(linalgOp) ||
-        kernel::isMatrixProduct(linalgOp) || kernel::smallProductOf(linalgOp))
+        kernel::isMatrixProduct(linalgOp) || kernel::isInnerProduct(linalgOp) ||
+        kernel::smallProductOf(linalgOp))
       return "contraction";
     return linalgOp.getNumReductionLoops() ? "reduction" : "elementwise";
   }

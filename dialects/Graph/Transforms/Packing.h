@@ -23,6 +23,10 @@ bool isWeight(mlir::Value v);
 bool canPackSmallProduct(mlir::linalg::GenericOp op, mlir::Value right,
                          mlir::AffineMap map);
 
+/// Makes an f32 product read its right operand where it was before copies and
+/// reshapes, as far back as planContraction or planInner reads it.
+void readThrough(mlir::linalg::GenericOp op);
+
 mlir::Value constant(mlir::OpBuilder &b, mlir::Location loc, int64_t v);
 
 /// A graph.parallel with its body still empty; block arguments as the op says.

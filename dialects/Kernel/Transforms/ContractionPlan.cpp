@@ -133,10 +133,12 @@ static std::string classify(linalg::LinalgOp op, Dims &dims) {
     for (AffineExpr e : map.getResults())
       if (!isa<AffineDimExpr, AffineConstantExpr>(e))
         return "A or C has a computed index";
-  // B: n must run along its last dim, whole or inside a panel.
+  // B: n must run along its last dim, whole or inside a panel. What is the same
+  // for a whole tile may be computed (a head that several share).
   for (auto [i, e] : llvm::enumerate(b.getResults())) {
     if (!e.isFunctionOfDim(dims.n)) {
-      if (!isa<AffineDimExpr, AffineConstantExpr>(e))
+      if (!isa<AffineDimExpr, AffineConstantExpr>(e) &&
+          e.isFunctionOfDim(dims.k))
         return "B has a computed index";
       continue;
     }

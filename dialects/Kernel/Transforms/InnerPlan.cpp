@@ -42,10 +42,10 @@ static std::string classify(linalg::LinalgOp op, Dims &dims) {
       !isMultiplyAdd(op))
     return "not a multiply-add of two f32 tensors";
   SmallVector<AffineMap> maps = op.getIndexingMapsArray();
-  for (AffineMap map : maps)
+  for (AffineMap map : {maps[0], maps[2]})
     for (AffineExpr e : map.getResults())
       if (!isa<AffineDimExpr, AffineConstantExpr>(e))
-        return "an operand has a computed index";
+        return "A or C has a computed index";
   unsigned reductions = 0;
   for (unsigned d = 0; d < op.getNumLoops(); ++d) {
     if (op.getIteratorTypesArray()[d] == utils::IteratorType::reduction) {
@@ -66,6 +66,12 @@ static std::string classify(linalg::LinalgOp op, Dims &dims) {
     if (auto last = dyn_cast<AffineDimExpr>(maps[2].getResults().back()))
       if (!maps[0].isFunctionOfDim(last.getPosition()))
         dims.n = last.getPosition();
+  // Of B, what is the same for a whole tile may be computed (a head that
+  // several share).
+  for (AffineExpr e : maps[1].getResults())
+    if (!isa<AffineDimExpr, AffineConstantExpr>(e) &&
+        (e.isFunctionOfDim(dims.k) || (dims.n && e.isFunctionOfDim(*dims.n))))
+      return "B has a computed index";
   for (unsigned d : llvm::reverse(dims.outer))
     if (d != dims.n && !maps[1].isFunctionOfDim(d)) {
       dims.m = d;
@@ -74,6 +80,21 @@ static std::string classify(linalg::LinalgOp op, Dims &dims) {
   llvm::erase_if(dims.outer,
                  [&](unsigned d) { return d == dims.m || d == dims.n; });
   return "";
+}
+
+bool kernel::isInnerProduct(linalg::LinalgOp op) {
+  Dims dims;
+  if (!classify(op, dims).empty() || !dims.n)
+    return false;
+  AffineMap a = op.getIndexingMapsArray()[0], b = op.getIndexingMapsArray()[1];
+  int64_t rows = 1;
+  for (auto [d, extent] : llvm::enumerate(op.getStaticLoopRanges()))
+    if (a.isFunctionOfDim(d) && !b.isFunctionOfDim(d)) {
+      if (ShapedType::isDynamic(extent) || extent > kFewRows)
+        return false;
+      rows *= extent;
+    }
+  return rows <= kFewRows;
 }
 
 static int64_t lanesOf(const TargetInfo &info) {

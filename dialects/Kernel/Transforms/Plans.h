@@ -65,6 +65,9 @@ struct DotsTile {
 DotsTile dotsTile(std::optional<int64_t> m, int64_t n, int64_t k,
                   const MatrixUnit &unit, const TargetInfo &info);
 
+/// A product of few rows whose operands both lie along k, as planInner takes it.
+bool isInnerProduct(mlir::linalg::LinalgOp op);
+
 /// A convolution as planBlocked takes it.
 bool isBlockedConv(mlir::linalg::LinalgOp op);
 

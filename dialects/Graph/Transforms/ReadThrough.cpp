@@ -1,0 +1,121 @@
+//===- ReadThrough.cpp - products read operands where they were -----------===//
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A decoder turns its keys and repeats those that several heads share before
+// one row is multiplied with them: copies that cost more than the product. The
+// right operand's index is composed with that of copies and reshapes before it
+// for as long as a plan for vectors reads the result as well.
+//
+//===----------------------------------------------------------------------===//
+#include "dialects/Graph/Transforms/Packing.h"
+#include "dialects/Kernel/Transforms/Plans.h"
+
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+
+using namespace mlir;
+using namespace isthmus;
+
+namespace {
+/// An operand and what indexes it.
+struct Access {
+  Value value;
+  AffineMap map;
+};
+} // namespace
+
+/// Through an operation that only copies elements to other places.
+static std::optional<Access> throughCopy(const Access &a) {
+  auto op = a.value.getDefiningOp<linalg::GenericOp>();
+  if (!op || op.getNumDpsInputs() != 1 || op->getNumResults() != 1 ||
+      op.getNumReductionLoops())
+    return std::nullopt;
+  auto maps = op.getIndexingMapsArray();
+  Block &block = op->getRegion(0).front();
+  if (!maps[1].isIdentity() ||
+      !isa<RankedTensorType>(op.getInputs()[0].getType()) ||
+      block.getTerminator()->getOperand(0) != block.getArgument(0))
+    return std::nullopt;
+  return Access{op.getInputs()[0], maps[0].compose(a.map)};
+}
+
+/// Through a reshape that keeps dims or joins neighbours of known size.
+static std::optional<Access> throughReshape(const Access &a) {
+  auto op = a.value.getDefiningOp<graph::ReshapeOp>();
+  if (!op)
+    return std::nullopt;
+  auto from = graph::getSizes(op.getSource()),
+       to = graph::getSizes(op.getResult());
+  if (failed(from) || failed(to))
+    return std::nullopt;
+  MLIRContext *context = op.getContext();
+  SmallVector<AffineExpr> exprs;
+  unsigned next = 0;
+  for (auto [i, size] : llvm::enumerate(*to)) {
+    AffineExpr e = a.map.getResult(i);
+    if (next < from->size() && isEqualConstantIntOrValue((*from)[next], size)) {
+      exprs.push_back(e);
+      ++next;
+      continue;
+    }
+    auto known = getConstantIntValue(size);
+    int64_t product = 1;
+    unsigned begin = next;
+    while (known && next < from->size() && product < *known) {
+      auto part = getConstantIntValue((*from)[next]);
+      if (!part || *part < 1)
+        return std::nullopt;
+      product *= *part;
+      ++next;
+    }
+    if (!known || product != *known)
+      return std::nullopt;
+    for (unsigned d = begin; d < next; ++d) {
+      int64_t part = *getConstantIntValue((*from)[d]);
+      product /= part;
+      AffineExpr at = e.floorDiv(product);
+      exprs.push_back(d == begin ? at : at % part);
+    }
+  }
+  for (; next < from->size(); ++next) {
+    if (!isOneInteger((*from)[next]))
+      return std::nullopt;
+    exprs.push_back(getAffineConstantExpr(0, context));
+  }
+  return Access{op.getSource(),
+                AffineMap::get(a.map.getNumDims(), 0, exprs, context)};
+}
+
+void graph::readThrough(linalg::GenericOp op) {
+  if (op.getNumDpsInputs() != 2 || op->getNumResults() != 1 ||
+      !linalg::isaContractionOpInterface(op) || !kernel::isMultiplyAdd(op) ||
+      isWeight(op.getInputs()[1]))
+    return;
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  Access at = {op.getInputs()[1], maps[1]}, best = at;
+  OpBuilder b(op);
+  auto read = [&](const Access &from) {
+    op.getInputsMutable()[1].set(from.value);
+    maps[1] = from.map;
+    op.setIndexingMapsAttr(b.getAffineMapArrayAttr(maps));
+  };
+  while (true) {
+    std::optional<Access> next = throughCopy(at);
+    if (!next)
+      next = throughReshape(at);
+    if (!next)
+      break;
+    at = *next;
+    maps[1] = at.map;
+    // Every loop's extent must still be seen in some operand.
+    if (!inversePermutation(concatAffineMaps(maps, op.getContext())))
+      continue;
+    read(at);
+    if (kernel::isMatrixProduct(op) || kernel::isInnerProduct(op))
+      best = at;
+  }
+  read(best);
+}
