@@ -72,7 +72,7 @@ static const MatrixUnit avx2[] = {
 static const MatrixUnit sse2[] = {
     {"m1n4k2.s32.s16", 1, 4, 2, s16, s16, s32, first(a2, 3), first(b2x4, 3),
      first(order, 2), multiply("llvm.x86.sse2.pmadd.wd")}};
-// NEON's and RVV's multiply-adds widen: smlal, vwmacc.
+// By multiply-adds, on NEON by those that widen (smlal).
 static const MatrixUnit widening[] = {{"m1n4k1.s32.s16", 1, 4, 1, s16, s16, s32,
                                        first(a1, 2), first(order, 2),
                                        first(order, 2), multiply(nullptr)}};

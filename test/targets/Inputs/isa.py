@@ -1,6 +1,6 @@
 """Prints the machine code in an artifact.
 
-    isa.py model.ist
+    isa.py model.ist [OBJDUMP_OPTION...]
 """
 
 import os
@@ -14,8 +14,8 @@ def main():
     with zipfile.ZipFile(sys.argv[1]) as archive, tempfile.TemporaryDirectory() as folder:
         code = os.path.join(folder, "code")
         with open(code, "wb") as file:
-            file.write(archive.read(next(n for n in archive.namelist() if n.endswith("code.hsaco"))))
-        subprocess.run(["llvm-objdump", "-d", code], check=True)
+            file.write(archive.read(next(n for n in archive.namelist() if n.endswith(("code.hsaco", "code.elf")))))
+        subprocess.run(["llvm-objdump", "-d", *sys.argv[2:], code], check=True)
 
 
 if __name__ == "__main__":
