@@ -104,6 +104,14 @@ LogicalResult ConvOp::verify() {
     return emitOpError("input has ")
            << x.getDimSize(1) << " channels, the filter takes "
            << w.getDimSize(1) * group;
+  bool integers = y.getElementType().isInteger();
+  if (integers &&
+      (!y.getElementType().isInteger(32) || !x.getElementType().isInteger(8) ||
+       !w.getElementType().isInteger(8) || getBias()))
+    return emitOpError("of integers takes those of 8 bits and no bias, and "
+                       "gives those of 32");
+  if (!integers && (getInputUnsigned() || getFilterUnsigned() || getPadValue()))
+    return emitOpError("of floats has no signs and is padded with zero");
   return verifySizeCount(*this, getSizes(), y);
 }
 

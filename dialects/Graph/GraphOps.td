@@ -61,6 +61,9 @@ def Graph_ConvOp : Graph_Op<"conv", [Pure, AttrSizedOperandSegments]> {
     dim, and pads with zero. `sizes` are the dynamic dims of the result.
     Definition: ONNX Conv (opset 22). The sum is in f32 for narrower floats.
 
+    Integers of 8 bits, signed if not said otherwise, have a sum of i32 and no
+    bias; they are padded with `pad_value`, where there is one.
+
     ```mlir
     %y = graph.conv %x, %w bias %b {strides = array<i64: 2, 2>, dilations = array<i64: 1, 1>,
          pads = array<i64: 3, 3, 3, 3>, group = 1 : i64} sizes(%n)
@@ -70,7 +73,9 @@ def Graph_ConvOp : Graph_Op<"conv", [Pure, AttrSizedOperandSegments]> {
   let arguments = (ins AnyRankedTensor:$input, AnyRankedTensor:$filter,
                        Optional<AnyRankedTensor>:$bias, Variadic<Index>:$sizes,
                        DenseI64ArrayAttr:$strides, DenseI64ArrayAttr:$dilations,
-                       DenseI64ArrayAttr:$pads, I64Attr:$group);
+                       DenseI64ArrayAttr:$pads, I64Attr:$group,
+                       UnitAttr:$input_unsigned, UnitAttr:$filter_unsigned,
+                       OptionalAttr<I64Attr>:$pad_value);
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = [{
     $input `,` $filter (`bias` $bias^)? (`sizes` `(` $sizes^ `)`)? attr-dict `:`

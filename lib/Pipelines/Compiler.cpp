@@ -7,6 +7,7 @@
 #include "lib/Pipelines/Compiler.h"
 
 #include "dialects/Graph/Graph.h"
+#include "dialects/Graph/Transforms/Dequantized.h"
 #include "dialects/Graph/Transforms/Fuse.h"
 #include "dialects/Graph/Transforms/Hoist.h"
 #include "dialects/Graph/Transforms/Layout.h"
@@ -309,8 +310,10 @@ bool Compilation::compileVariant(StringRef spec, const Target &target,
   // What is work for `init` first: arithmetic on weights, packing them.
   if (options.fuse)
     graph::separateWeightMath(m);
-  if (options.fuse)
+  if (options.fuse) {
+    graph::multiplyBeforeDequantizing(m, info);
     graph::separateZeroPoints(m, info);
+  }
   if (options.fuse && failed(graph::chooseLayouts(m, info)))
     return false;
   graph::hoistInvariants(m);

@@ -65,6 +65,24 @@ func.func @f(%x: tensor<1x4xf32>, %w: tensor<6x4xf32>) {
 
 // -----
 
+func.func @f(%x: tensor<1x4x8xi8>, %w: tensor<6x4x3xi8>) {
+  // expected-error@+1 {{of integers takes those of 8 bits and no bias}}
+  %y = graph.conv %x, %w {strides = array<i64: 1>, dilations = array<i64: 1>, pads = array<i64: 0, 0>, group = 1 : i64}
+     : tensor<1x4x8xi8>, tensor<6x4x3xi8> -> tensor<1x6x6xi8>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<1x4x8xf32>, %w: tensor<6x4x3xf32>) {
+  // expected-error@+1 {{of floats has no signs and is padded with zero}}
+  %y = graph.conv %x, %w {strides = array<i64: 1>, dilations = array<i64: 1>, pads = array<i64: 0, 0>, group = 1 : i64, pad_value = 1 : i64}
+     : tensor<1x4x8xf32>, tensor<6x4x3xf32> -> tensor<1x6x6xf32>
+  return
+}
+
+// -----
+
 func.func @f(%x: tensor<1x4x8xf32>, %w: tensor<6x4x3xf32>) {
   // expected-error@+1 {{needs 1 strides and dilations and 2 pads}}
   %y = graph.conv %x, %w {strides = array<i64: 1, 1>, dilations = array<i64: 1>, pads = array<i64: 0, 0>, group = 1 : i64}

@@ -39,6 +39,14 @@ func.func @conv_plain(%x: tensor<1x4x8x8xf16>, %w: tensor<6x4x3x3xf16>) -> tenso
   return %y : tensor<1x6x3x6xf16>
 }
 
+// CHECK-LABEL: func.func @conv_integers
+func.func @conv_integers(%x: tensor<1x4x8xi8>, %w: tensor<6x4x3xi8>) -> tensor<1x6x8xi32> {
+  // CHECK: graph.conv %{{.*}}input_unsigned, pad_value = 7 : i64{{.*}} : tensor<1x4x8xi8>, tensor<6x4x3xi8> -> tensor<1x6x8xi32>
+  %y = graph.conv %x, %w {strides = array<i64: 1>, dilations = array<i64: 1>, pads = array<i64: 1, 1>, group = 1 : i64, input_unsigned, pad_value = 7 : i64}
+     : tensor<1x4x8xi8>, tensor<6x4x3xi8> -> tensor<1x6x8xi32>
+  return %y : tensor<1x6x8xi32>
+}
+
 // CHECK-LABEL: func.func @gather
 func.func @gather(%x: tensor<100x8xf32>, %i: tensor<?xi64>, %n: index) -> tensor<?x8xf32> {
   %c8 = arith.constant 8 : index

@@ -82,6 +82,56 @@ def dynamic(m, n, k):
     return f"dynamic {m}x{n}x{k}", nodes, {"x": x}, {"b": b, "sb": sb}, want
 
 
+def dequantized(m, n, k, types, zeros, columns=True):
+    """A product of floats that were integers, with zero points."""
+    a, b = drawn(types[0], (m, k)), drawn(types[1], (k, n))
+    za, zb = np.array(zeros[0], types[0]), np.array(zeros[1], types[1])
+    sa, sb = np.array(0.02, np.float32), rng.random(n if columns else ()).astype(np.float32)
+    want = (sums(a, za, b, zb) * (np.float64(sa) * sb)).astype(np.float32)
+    nodes = [helper.make_node("DequantizeLinear", ["a", "sa", "za"], ["x"]),
+             helper.make_node("DequantizeLinear", ["b", "sb", "zbs"], ["w"], axis=1), helper.make_node("MatMul", ["x", "w"], ["y"])]
+    return (f"dequantized {m}x{n}x{k} {types[0].__name__} {types[1].__name__}", nodes, {"a": a},
+            {"b": b, "sa": sa, "za": za, "sb": sb, "zbs": np.full(sb.shape, zb)}, want)
+
+
+def windows(x, zero, w, stride, pad, dilation, group):
+    """The convolution of x - zero, padded with 0, with w, in 64 bits."""
+    x = np.pad(x.astype(np.int64) - int(zero), ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+    size = [dilation * (s - 1) + 1 for s in w.shape[2:]]
+    view = np.lib.stride_tricks.sliding_window_view(x, size, (2, 3))[:, :, ::stride, ::stride, ::dilation, ::dilation]
+    ins, outs = x.shape[1] // group, w.shape[0] // group
+    return np.concatenate([np.einsum("nchwij,ocij->nohw", view[:, g * ins:(g + 1) * ins], w.astype(np.int64)[g * outs:(g + 1) * outs])
+                           for g in range(group)], 1)
+
+
+def convolution(kind, x, w, types, zero, stride=1, pad=0, dilation=1, group=1):
+    """ConvInteger, QLinearConv or a Conv between floats that were integers."""
+    x, w = drawn(types[0], x), drawn(types[1], w)
+    zx, zw = np.array(zero, types[0]), np.zeros(w.shape[0], types[1])
+    if types[1] == U8:
+        zw += 128
+    exact = windows(x, zx, w.astype(np.int64) - int(zw[0]), stride, pad, dilation, group)
+    way = dict(strides=[stride] * 2, pads=[pad] * 4, dilations=[dilation] * 2, group=group)
+    name = f"{kind} {x.shape} {w.shape} / {stride}, {types[0].__name__} - {zero} {types[1].__name__}"
+    given = {"w": w, "zx": zx, "zw": zw}
+    if kind == "integer":
+        return name, [helper.make_node("ConvInteger", ["x", "w", "zx", "zw"], ["y"], **way)], {"x": x}, given, exact.astype(np.int32)
+    sx, sw, sy = np.array(0.02, np.float32), rng.random(w.shape[0]).astype(np.float32), np.array(60, np.float32)
+    given |= {"sx": sx, "sw": sw}
+    by = (np.float64(sx) * sw)[:, None, None]
+    if kind == "dequantized":
+        bias = rng.standard_normal(w.shape[0]).astype(np.float32)
+        nodes = [helper.make_node("DequantizeLinear", ["x", "sx", "zx"], ["fx"]),
+                 helper.make_node("DequantizeLinear", ["w", "sw", "zw"], ["fw"], axis=0),
+                 helper.make_node("Conv", ["fx", "fw", "bias"], ["y"], **way)]
+        return name, nodes, {"x": x}, given | {"bias": bias}, (exact * by + bias[:, None, None]).astype(np.float32)
+    zy = np.array(100, types[0])
+    info = np.iinfo(types[0])
+    want = np.clip(np.rint(exact * (by / np.float64(sy))) + 100, info.min, info.max).astype(types[0])
+    return (name, [helper.make_node("QLinearConv", ["x", "sx", "zx", "w", "sw", "zw", "sy", "zy"], ["y"], **way)], {"x": x},
+            given | {"sy": sy, "zy": zy}, want)
+
+
 MODELS = [
     integer(12, 32, 64, (U8, S8), (0, 0)), integer(33, 17, 65, (U8, S8), (128, 0)), integer(13, 50, 66, (U8, S8), (255, -128), ends=True),
     integer(1, 512, 67, (U8, S8), (7, 3)), integer(5, 3, 3, (U8, S8), (7, None)), integer(2, 16, 1, (U8, S8), (None, 127)),
@@ -92,6 +142,12 @@ MODELS = [
     requantized(12, 64, 128, (U8, S8), (128, 0), U8, 100), requantized(7, 19, 65, (S8, S8), (3, 0), S8, -5),
     requantized(30, 33, 66, (U8, U8), (128, 128), U8, 0, columns=False), requantized(1, 100, 64, (U8, S8), (1, 0), S8, 127),
     dynamic(16, 40, 70), dynamic(1, 64, 64),
+    dequantized(20, 33, 67, (U8, S8), (128, 0)), dequantized(9, 48, 128, (S8, S8), (0, 3)), dequantized(12, 20, 64, (U8, U8), (7, 128), columns=False),
+    convolution("integer", (1, 16, 9, 9), (24, 16, 3, 3), (U8, S8), 7, pad=1), convolution("integer", (2, 8, 7, 8), (16, 8, 1, 1), (S8, S8), -128),
+    convolution("integer", (1, 16, 10, 10), (16, 8, 3, 3), (U8, U8), 255, stride=2, pad=1, group=2),
+    convolution("integer", (1, 40, 8, 8), (16, 40, 3, 3), (U8, S8), 128, pad=2, dilation=2),
+    convolution("scaled", (1, 16, 8, 8), (24, 16, 3, 3), (U8, S8), 128, pad=1), convolution("scaled", (1, 16, 8, 8), (33, 16, 3, 3), (S8, S8), -5, pad=1, stride=2),
+    convolution("dequantized", (1, 16, 8, 8), (24, 16, 3, 3), (U8, S8), 100, pad=1), convolution("dequantized", (2, 12, 9, 9), (16, 12, 1, 1), (S8, S8), 0),
 ]
 
 

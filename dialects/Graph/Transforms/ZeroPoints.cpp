@@ -76,18 +76,26 @@ static std::optional<Factor> matchFactor(linalg::GenericOp product,
     map = f.centering.getMatchingIndexingMap(use).compose(outer);
     return isa<RankedTensorType>(tensor.getType());
   };
+  SplatElementsAttr splat;
   Value v = block.getTerminator()->getOperand(0);
   if (auto sub = v.getDefiningOp<arith::SubIOp>()) {
+    v = sub.getLhs();
     bool isUnsigned = false;
-    Value zero = narrowOf(sub.getRhs(), isUnsigned);
+    Value x = narrowOf(v, f.isUnsigned),
+          zero = narrowOf(sub.getRhs(), isUnsigned);
     APInt bits;
-    if (zero && matchPattern(zero, m_ConstantInt(&bits)))
-      f.constant = isUnsigned ? bits.getZExtValue() : bits.getSExtValue();
+    if (!x || (zero && f.isUnsigned != isUnsigned))
+      return std::nullopt;
+    if (matchPattern(zero ? zero : sub.getRhs(), m_ConstantInt(&bits)))
+      f.constant =
+          zero && isUnsigned ? bits.getZExtValue() : bits.getSExtValue();
     else if (!operand(zero, f.zero, f.zeroMap))
       return std::nullopt;
-    v = sub.getLhs();
-    if (Value x = narrowOf(v, f.isUnsigned); !x || f.isUnsigned != isUnsigned)
-      return std::nullopt;
+    if (f.zero && matchPattern(f.zero, m_Constant(&splat))) {
+      bits = splat.getSplatValue<APInt>();
+      f.constant = isUnsigned ? bits.getZExtValue() : bits.getSExtValue();
+      f.zero = {};
+    }
   }
   if (!operand(narrowOf(v, f.isUnsigned), f.source, f.map))
     return std::nullopt;

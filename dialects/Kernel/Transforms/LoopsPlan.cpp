@@ -13,6 +13,7 @@
 //===----------------------------------------------------------------------===//
 #include "dialects/Kernel/Transforms/MergeDims.h"
 #include "dialects/Kernel/Transforms/Plans.h"
+#include "dialects/Kernel/Transforms/Product.h"
 #include "dialects/Kernel/Transforms/VectorBody.h"
 
 #include "dialects/Graph/Graph.h"
@@ -214,13 +215,10 @@ static void emitConv(TileBuilder &tb, graph::ConvOp op,
         y = tb.memoryOf(epilogue.op ? epilogue.op->getResult(0)
                                     : op->getResult(0));
   Value bias = op.getBias() ? tb.memoryOf(op.getBias()) : Value();
-  auto element = cast<FloatType>(
-      cast<RankedTensorType>(op.getResult().getType()).getElementType());
-  Type accType = element.getWidth() < 32 ? b.getF32Type() : Type(element);
-  auto wide = [&](Value v) -> Value {
-    return v.getType() == accType
-               ? v
-               : Value(arith::ExtFOp::create(b, loc, accType, v));
+  Type element = getElementTypeOrSelf(op.getResult().getType()),
+       accType = accumulatorOf(op);
+  auto wide = [&](Value v, bool isUnsigned = false) {
+    return widened(b, loc, v, accType, isUnsigned);
   };
   tb.forEachPoint(space, 16, [&](ValueRange at) {
     Value perGroup = arith::DivUIOp::create(b, loc, tb.toValue(filterSizes[0]),
@@ -258,6 +256,18 @@ static void emitConv(TileBuilder &tb, graph::ConvOp op,
           auto branch = scf::IfOp::create(b, loc, accType, inside, true);
           OpBuilder::InsertionGuard guard(b);
           b.setInsertionPointToStart(&branch.getThenRegion().front());
+          if (isa<IntegerType>(accType)) {
+            // What pads it counts.
+            Value v = wide(tb.load(x, xi), op.getInputUnsigned());
+            scf::YieldOp::create(b, loc, v);
+            b.setInsertionPointToStart(&branch.getElseRegion().front());
+            scf::YieldOp::create(b, loc, paddingOf(b, loc, op, accType));
+            b.setInsertionPointAfter(branch);
+            v = arith::MulIOp::create(
+                b, loc, branch.getResult(0),
+                wide(tb.load(w, wi), op.getFilterUnsigned()));
+            return {arith::AddIOp::create(b, loc, acc[0], v)};
+          }
           Value product = arith::MulFOp::create(b, loc, wide(tb.load(x, xi)),
                                                 wide(tb.load(w, wi)),
                                                 arith::FastMathFlags::contract);

@@ -285,6 +285,33 @@ static std::string planContraction(TileBuilder &tb, linalg::LinalgOp op,
 // Convolutions
 //===----------------------------------------------------------------------===//
 
+Type kernel::accumulatorOf(graph::ConvOp op) {
+  Type type = getElementTypeOrSelf(op.getResult().getType());
+  return type.getIntOrFloatBitWidth() < 32 ? Float32Type::get(op.getContext())
+                                           : type;
+}
+
+Value kernel::widened(OpBuilder &b, Location loc, Value v, Type type,
+                      bool isUnsigned) {
+  if (v.getType() == type)
+    return v;
+  if (isa<FloatType>(type))
+    return arith::ExtFOp::create(b, loc, type, v);
+  if (isUnsigned)
+    return arith::ExtUIOp::create(b, loc, type, v);
+  return arith::ExtSIOp::create(b, loc, type, v);
+}
+
+Value kernel::paddingOf(OpBuilder &b, Location loc, graph::ConvOp op,
+                        Type type) {
+  TypedAttr value = b.getZeroAttr(type);
+  if (auto given = op.getPadValue())
+    value =
+        IntegerAttr::get(type, APInt(64, *given, /*isSigned=*/true)
+                                   .sextOrTrunc(type.getIntOrFloatBitWidth()));
+  return arith::ConstantOp::create(b, loc, value);
+}
+
 /// A point of the result reads one of the input, the same.
 static bool isPointwise(graph::ConvOp op) {
   auto filter = cast<RankedTensorType>(op.getFilter().getType());
@@ -316,9 +343,10 @@ static std::string planConvolution(TileBuilder &tb, graph::ConvOp op,
   p.n = {out[0]};
   llvm::append_range(p.n, ArrayRef(out).drop_front(2));
   p.k = SmallVector<OpFoldResult>(ArrayRef(filter).drop_front(1));
-  auto element =
-      cast<FloatType>(getElementTypeOrSelf(op.getResult().getType()));
-  Type accType = element.getWidth() < 32 ? b.getF32Type() : Type(element);
+  Type element = getElementTypeOrSelf(op.getInput().getType()),
+       accType = accumulatorOf(op);
+  p.a.isUnsigned = op.getFilterUnsigned();
+  p.b.isUnsigned = op.getInputUnsigned();
   p.type = p.sum = accType;
   p.a.narrow = p.b.narrow = element;
   p.a.alongOuter = false, p.b.alongOuter = true;
@@ -326,10 +354,8 @@ static std::string planConvolution(TileBuilder &tb, graph::ConvOp op,
         y = tb.memoryOf(epilogue.op ? epilogue.op->getResult(0)
                                     : op->getResult(0));
   Value bias = op.getBias() ? tb.memoryOf(op.getBias()) : Value();
-  auto wide = [&](Value v) -> Value {
-    return v.getType() == accType
-               ? v
-               : Value(arith::ExtFOp::create(b, loc, accType, v));
+  auto wide = [&](Value v, bool isUnsigned = false) {
+    return widened(b, loc, v, accType, isUnsigned);
   };
   auto channelOf = [&](Value g, Value m, OpFoldResult each) -> Value {
     if (group == 1)
@@ -350,7 +376,7 @@ static std::string planConvolution(TileBuilder &tb, graph::ConvOp op,
   p.a.element = [&](Place g, Place m, Place k, bool narrow) {
     auto [memref, index] = p.a.at(g, m, k);
     Value v = tb.load(memref, index);
-    return narrow ? v : wide(v);
+    return narrow ? v : wide(v, p.a.isUnsigned);
   };
   if (isPointwise(op)) {
     p.b.run = productOf(tb, ArrayRef(p.n).drop_front());
@@ -361,7 +387,7 @@ static std::string planConvolution(TileBuilder &tb, graph::ConvOp op,
     };
   }
   p.b.element = [&](Place g, Place n, Place k, bool narrow) -> Value {
-    Type type = narrow ? Type(element) : accType;
+    Type type = narrow ? element : accType;
     SmallVector<Value> index = {n[0], channelOf(g[0], k[0], filter[1])};
     Value inside;
     for (int64_t i = 0; i < rank; ++i) {
@@ -379,10 +405,9 @@ static std::string planConvolution(TileBuilder &tb, graph::ConvOp op,
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(&branch.getThenRegion().front());
     Value v = tb.load(x, index);
-    scf::YieldOp::create(b, loc, narrow ? v : wide(v));
+    scf::YieldOp::create(b, loc, narrow ? v : wide(v, p.b.isUnsigned));
     b.setInsertionPointToStart(&branch.getElseRegion().front());
-    Value zero = arith::ConstantOp::create(b, loc, b.getZeroAttr(type));
-    scf::YieldOp::create(b, loc, zero);
+    scf::YieldOp::create(b, loc, paddingOf(b, loc, op, type));
     return branch.getResult(0);
   };
   p.store = [&](Place g, Place m, Place n, Value v) {
@@ -391,7 +416,7 @@ static std::string planConvolution(TileBuilder &tb, graph::ConvOp op,
     llvm::append_range(point, n.drop_front());
     if (bias)
       v = arith::AddFOp::create(b, loc, v, wide(tb.load(bias, channel)));
-    if (accType != element)
+    if (isa<FloatType>(accType) && accType != element)
       v = arith::TruncFOp::create(b, loc, element, v);
     tb.store(applyEpilogueScalar(tb, epilogue, v, point), y, point);
   };

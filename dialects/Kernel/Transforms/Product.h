@@ -7,6 +7,7 @@
 #ifndef ISTHMUS_DIALECTS_KERNEL_TRANSFORMS_PRODUCT_H
 #define ISTHMUS_DIALECTS_KERNEL_TRANSFORMS_PRODUCT_H
 
+#include "dialects/Graph/Graph.h"
 #include "dialects/Kernel/Transforms/Plan.h"
 #include "dialects/Kernel/Transforms/TileBuilder.h"
 #include "dialects/Kernel/Transforms/VectorBody.h"
@@ -77,6 +78,14 @@ mlir::OpFoldResult productOf(TileBuilder &tb,
 /// The target's unit that multiplies elements of these types, or null.
 const MatrixUnit *unitFor(const TargetInfo &info, mlir::Type a, bool unsignedA,
                           mlir::Type b, bool unsignedB, mlir::Type sum);
+
+/// What a convolution sums in, an element of it widened to that, and what lies
+/// outside of its input.
+mlir::Type accumulatorOf(graph::ConvOp op);
+mlir::Value widened(mlir::OpBuilder &b, mlir::Location loc, mlir::Value v,
+                    mlir::Type type, bool isUnsigned);
+mlir::Value paddingOf(mlir::OpBuilder &b, mlir::Location loc, graph::ConvOp op,
+                      mlir::Type type);
 
 /// Plans `kernel` as a product: `emit` builds it, sets the group, and returns
 /// "" with the plan's name in `plan`, or builds nothing and returns why it

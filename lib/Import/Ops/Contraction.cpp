@@ -200,7 +200,8 @@ FailureOr<ImportValue *> isthmus::conv(NodeContext &c, ImportValue &x,
       c.b, c.loc, c.importer.tensorType(x.dtype, sizes), c.tensor(x),
       c.tensor(w), bias, dynamic, c.b.getDenseI64ArrayAttr(window->strides),
       c.b.getDenseI64ArrayAttr(window->dilations),
-      c.b.getDenseI64ArrayAttr(window->pads), c.b.getI64IntegerAttr(group));
+      c.b.getDenseI64ArrayAttr(window->pads), c.b.getI64IntegerAttr(group),
+      UnitAttr(), UnitAttr(), IntegerAttr());
   return c.importer.newValue(x.dtype, sizes, y);
 }
 

@@ -32,6 +32,23 @@ static Value saturate(BodyFloats &f, Value v, Value zero, DType from,
   return f.cast(v, DType::i32, type);
 }
 
+/// A constant that holds one integer only, as a scalar; others as they are.
+static ImportValue &uniform(NodeContext &c, ImportValue &v) {
+  auto count = v.count();
+  if (!isInteger(v.dtype) || count.value_or(0) < 2 || !(v.proto || v.constant))
+    return v;
+  DenseElementsAttr elements = c.importer.constant(v);
+  if (!elements)
+    return v;
+  auto values = elements.getValues<APInt>();
+  APInt first = *values.begin();
+  if (!llvm::all_of(values, [&](const APInt &e) { return e == first; }))
+    return v;
+  int64_t element =
+      isUnsigned(v.dtype) ? first.getZExtValue() : first.getSExtValue();
+  return *c.importer.newScalars(v.dtype, {c.idx.constant(element)}, 0);
+}
+
 namespace {
 /// How a scale or zero point belongs to the elements of a tensor.
 struct Blocks {
@@ -91,6 +108,8 @@ static LogicalResult quantized(
     auto v = alongAxis(c, x, c.in(i), blocks);
     if (failed(v))
       return failure();
+    if (i == 2 && !blocks.size && uniform(c, c.in(i)).count() == 1)
+      v = reshape(c, uniform(c, c.in(i)), {});
     ins.push_back(*v);
   }
   if (!blocks.size)
@@ -204,23 +223,6 @@ static LogicalResult dynamicQuantizeLinear(NodeContext &c) {
 // Products of integers
 //===----------------------------------------------------------------------===//
 
-/// A constant that holds one integer only, as a scalar; others as they are.
-static ImportValue &uniform(NodeContext &c, ImportValue &v) {
-  auto count = v.count();
-  if (!isInteger(v.dtype) || count.value_or(0) < 2 || !(v.proto || v.constant))
-    return v;
-  DenseElementsAttr elements = c.importer.constant(v);
-  if (!elements)
-    return v;
-  auto values = elements.getValues<APInt>();
-  APInt first = *values.begin();
-  if (!llvm::all_of(values, [&](const APInt &e) { return e == first; }))
-    return v;
-  int64_t element =
-      isUnsigned(v.dtype) ? first.getZExtValue() : first.getSExtValue();
-  return *c.importer.newScalars(v.dtype, {c.idx.constant(element)}, 0);
-}
-
 /// A scale or zero point of a matrix: a scalar, one for each row or column, or
 /// anything that broadcasts.
 static ImportValue *perRow(NodeContext &c, ImportValue &given, bool isLeft) {
@@ -326,6 +328,8 @@ static FailureOr<ImportValue *> convInteger(NodeContext &c, ImportValue &x,
     xZero = reshape(c, *xZero, {});
   }
   if (wZero) {
+    if (wZero->count() == w.dim(0))
+      wZero = &uniform(c, *wZero);
     Sizes sizes;
     if (wZero->count() != 1) {
       if (wZero->rank() != 1)
