@@ -1,4 +1,6 @@
-"""Times single-thread f32 matmul beside libraries, the right side a weight.
+"""Times single-thread matmul beside libraries, the right side a weight: of f32, or
+with --type=int8 of unsigned bytes less a zero point by signed ones (MatMulInteger),
+beside ONNX Runtime only.
 
 Each shape is a model of one MatMul, so that Isthmus and ONNX Runtime pack the weight
 ahead; oneDNN is asked for the weight's layout and gets it so; OpenBLAS has no call
@@ -29,13 +31,16 @@ import bench
 
 for variable in ("ISTHMUS_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = "1"
-LEAST = 100_000  # floating-point operations of a random shape
+LEAST = 100_000  # operations of a random shape
+FIRST = {"f32": [(512, 512, 512), (1024, 1024, 1024)], "int8": [(512, 512, 512), (1024, 1024, 1024), (1, 512, 512)]}
+ZERO = 128  # of bytes
+number = "f32"  # --type
 
 
 def shapes(count, seed):
-    """(m, k, n): two cubes, and what is drawn, evenly in their logarithms."""
-    random, found = np.random.default_rng(seed), [(512, 512, 512), (1024, 1024, 1024)]
-    while len(found) < count + 2:
+    """(m, k, n): those of every run, and what is drawn, evenly in their logarithms."""
+    random, found = np.random.default_rng(seed), list(FIRST[number])
+    while len(found) < count + len(FIRST[number]):
         m, k, n = (int(v) for v in np.exp2(random.uniform(0, 10, 3)).round())
         if 2 * m * k * n >= LEAST and (m, k, n) not in found:
             found.append((m, k, n))
@@ -44,16 +49,21 @@ def shapes(count, seed):
 
 def operands(m, k, n):
     random = np.random.default_rng([m, k, n])
+    if number == "int8":
+        return random.integers(0, 256, (m, k), np.uint8), random.integers(-127, 128, (k, n), np.int8)
     return random.standard_normal((m, k), np.float32), random.standard_normal((k, n), np.float32)
 
 
 def make_models(work, all_shapes):
     for m, k, n in all_shapes:
         value = helper.make_tensor_value_info
-        graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "matmul",
-                                  [value("x", onnx.TensorProto.FLOAT, [m, k])],
-                                  [value("y", onnx.TensorProto.FLOAT, [m, n])],
-                                  [numpy_helper.from_array(operands(m, k, n)[1], "w")])
+        weights = [numpy_helper.from_array(operands(m, k, n)[1], "w")]
+        node, types = helper.make_node("MatMul", ["x", "w"], ["y"]), [onnx.TensorProto.FLOAT] * 2
+        if number == "int8":
+            node = helper.make_node("MatMulInteger", ["x", "w", "zero"], ["y"])
+            types = [onnx.TensorProto.UINT8, onnx.TensorProto.INT32]
+            weights.append(numpy_helper.from_array(np.uint8(ZERO), "zero"))
+        graph = helper.make_graph([node], "matmul", [value("x", types[0], [m, k])], [value("y", types[1], [m, n])], weights)
         onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8),
                   f"{work}/{m}x{k}x{n}.onnx")
 
@@ -95,7 +105,7 @@ class OnnxRuntime:
         settings.intra_op_num_threads = settings.inter_op_num_threads = 1
         session = onnxruntime.InferenceSession(f"{work}/{name}.onnx", settings, providers=["CPUExecutionProvider"])
         m, n = x.shape[0], session.get_outputs()[0].shape[1]
-        self.y = onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros((m, n), np.float32))
+        self.y = onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros((m, n), np.float32 if number == "f32" else np.int32))
         binding = session.io_binding()
         binding.bind_ortvalue_input("x", onnxruntime.OrtValue.ortvalue_from_numpy(x))
         binding.bind_ortvalue_output("y", self.y)
@@ -225,9 +235,9 @@ def measure(work, shape, options, idle):
     names = [bench.US, *options.peers]
     sides = [kind(work, f"{m}x{k}x{n}", x) for kind in (Isthmus, *(PEERS[p] for p in options.peers))]
     rounds = rounds_of([side.call for side in (*sides, *idle)], options.rounds, options.min_time)
-    bound = 1e-6 * math.sqrt(k) * 10 + 1e-6 * k
+    bound = 1e-6 * math.sqrt(k) * 10 + 1e-6 * k if number == "f32" else 0
     for side in sides:
-        worst = np.abs(side.result() - x.astype(np.float64) @ w).max()
+        worst = np.abs(side.result() - (x.astype(np.float64) - ZERO * (number == "int8")) @ w).max()
         if not worst <= bound:
             sys.exit(f"error: {m}x{k}x{n}: {type(side).__name__} differs by {worst:.2g} from f64")
     # A kernel too short to be told from its call is taken for a tenth of it.
@@ -255,18 +265,22 @@ def main():
     parser = argparse.ArgumentParser(prog="bench.sh --matmul", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", metavar="FILE", help="write every shape's numbers there")
+    parser.add_argument("--type", choices=FIRST, default="f32", help="default: %(default)s")
     parser.add_argument("--count", type=int, default=200, help="random shapes (default: %(default)s)")
     parser.add_argument("--shape", metavar="MxKxN", action="append", default=[], help="these instead; may be repeated")
     parser.add_argument("--seed", type=int, default=2026, help="of the shapes (default: %(default)s)")
-    parser.add_argument("--peers", default=",".join(PEERS), help="default: %(default)s")
+    parser.add_argument("--peers", help=f"default: {','.join(PEERS)}, with int8 onnxruntime")
     parser.add_argument("--rounds", type=int, default=15, help="default: %(default)s")
     parser.add_argument("--min-time", type=float, default=0.002, metavar="S", help="seconds a loop of calls, at least")
     parser.add_argument("--build", default=os.path.join(bench.ROOT, "build"), help=argparse.SUPPRESS)
     options = parser.parse_args()
-    options.peers = options.peers.split(",")
-    unknown = [p for p in options.peers if p not in PEERS]
+    global number
+    number = options.type
+    known = list(PEERS) if number == "f32" else ["onnxruntime"]
+    options.peers = options.peers.split(",") if options.peers else known
+    unknown = [p for p in options.peers if p not in known]
     if unknown:
-        sys.exit(f"error: no peer {unknown[0]}; there are {', '.join(PEERS)}")
+        sys.exit(f"error: no peer {unknown[0]}; there are {', '.join(known)}")
     os.environ["ISTHMUS_LIBRARY"] = os.path.join(options.build, "lib", "libisthmus.so")
     sys.path.insert(0, os.path.join(bench.ROOT, "python"))
 
@@ -287,13 +301,13 @@ def main():
             bench.tell(f"{i + 1}/{len(todo)} " + " ".join(row(results[-1])))
     if options.json:
         with open(options.json, "w") as f:
-            json.dump({"commit": bench.commit(), "machine": bench.machine(), "peers": options.peers,
+            json.dump({"commit": bench.commit(), "machine": bench.machine(), "type": number, "peers": options.peers,
                        "compile_seconds": took, "results": results}, f, indent=1)
-    head = ["m x k x n", "GFLOP/s", *(f"{name} us" for name in (bench.US, *options.peers)),
+    head = ["m x k x n", "GFLOP/s" if number == "f32" else "GOP/s", *(f"{name} us" for name in (bench.US, *options.peers)),
             *(f"vs {name}" for name in options.peers), "best"]
-    given = results if options.shape else results[:2]
+    given = results if options.shape else results[:len(FIRST[number])]
     drawn = sorted(results[len(given):], key=slowest)
-    print("\n".join(["### Given" if options.shape else "### Cubes", "", *bench.table(head, map(row, given))]))
+    print("\n".join(["### Given" if options.shape else "### Of every run", "", *bench.table(head, map(row, given))]))
     if not drawn:
         return
     print("\n".join([f"### The slowest of {len(drawn)} random shapes", "", *bench.table(head, map(row, drawn[:10]))]))
