@@ -3,7 +3,7 @@
     assembled.py [--build DIR] model.ist ...
 
 Every kernel of the manifest must be in the code, with the same number of
-parameters, the same group and the same workgroup memory, and the code must ask
+parameters, the same group, workgroup memory and registers, and the code must ask
 for nothing from outside. Then the vendor's or the standard's own checker reads
 it, where it is on the PATH: ptxas for PTX, spirv-val for SPIR-V. The code is
 assembled, never run.
@@ -146,7 +146,9 @@ def hsaco_kernels(elf):
         if k[".kernarg_segment_size"] != 8 * len(k[".args"]) or k[".uses_dynamic_stack"]:
             raise Bad(f"{name}: asks for more than its arguments")
         found[name] = {"params": len(k[".args"]), "group": k[".reqd_workgroup_size"][0],
-                       "shared": [k[".group_segment_fixed_size"]]}
+                       "shared": [k[".group_segment_fixed_size"]],
+                       "registers": {"vector": k[".vgpr_count"], "scalar": k[".sgpr_count"],
+                                     "spilled": k[".vgpr_spill_count"] + k[".sgpr_spill_count"]}}
     return found
 
 
@@ -236,6 +238,8 @@ def check(artifact, build):
                 if (shared > 0) != (k["shared_bytes"] > 0) or shared > k["shared_bytes"]:
                     raise Bad(f"{variant['target']}: {name}: {shared} bytes of workgroup memory, "
                               f"the manifest says {k['shared_bytes']}")
+                if got.get("registers") != k["registers"]:
+                    raise Bad(f"{variant['target']}: {name}: registers {got.get('registers')}, the manifest says {k['registers']}")
             if run:
                 with tempfile.NamedTemporaryFile(suffix="." + variant["format"]) as f:
                     f.write(code)

@@ -56,6 +56,12 @@ struct TargetInfo {
   std::vector<std::pair<std::string, std::string>> requires_;
 };
 
+/// What a lane of a kernel has of the chip's registers; -1: not known before a
+/// driver assembles it, or not a thing to know.
+struct Registers {
+  int vector = -1, scalar = -1, spilled = -1;
+};
+
 /// One kernel, compiled: what the linker and the program writer need.
 struct KernelObject {
   std::string name;
@@ -63,6 +69,7 @@ struct KernelObject {
   bool usesErrorWord = false;
   std::vector<std::string> errors; // errors[i] is the message of code i + 1
   int64_t workgroupBytes = 0;      // of static workgroup memory
+  Registers registers = {};
 };
 
 struct Target {

@@ -340,6 +340,13 @@ typedef struct ist_kernel_info {
   uint32_t param_count, workgroup, shared_bytes;
 } ist_kernel_info;
 
+/* For people. */
+typedef struct ist_kernel_code {
+  /* Of one lane; -1 where nobody knows before a device's driver assembles. */
+  int32_t vector_registers, scalar_registers, spilled_registers;
+  uint32_t declined_count; /* plans that were tried before the one it has */
+} ist_kernel_code;
+
 typedef enum ist_param_kind {
   IST_PARAM_ADDRESS,
   IST_PARAM_SCALAR,
@@ -410,6 +417,14 @@ IST_API ist_status ist_program_weight(const ist_program *program,
 IST_API ist_status ist_program_kernel(const ist_program *program,
                                       uint32_t index, ist_kernel_info *out,
                                       ist_error *error);
+IST_API ist_status ist_program_kernel_code(const ist_program *program,
+                                           uint32_t index, ist_kernel_code *out,
+                                           ist_error *error);
+/* "conv: not a convolution" */
+IST_API ist_status ist_program_kernel_declined(const ist_program *program,
+                                               uint32_t kernel, uint32_t index,
+                                               const char **plan,
+                                               ist_error *error);
 IST_API ist_status ist_program_kernel_param(const ist_program *program,
                                             uint32_t kernel, uint32_t index,
                                             ist_param_info *out,

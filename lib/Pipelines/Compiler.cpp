@@ -333,9 +333,9 @@ bool Compilation::compileVariant(StringRef spec, const Target &target,
     out << m << "\n";
     return true;
   }
-  llvm::StringMap<kernel::Work> work;
+  llvm::StringMap<KernelFacts> facts;
   for (auto k : m.getOps<kernel::FuncOp>())
-    work[k.getSymName()] = kernel::workOf(k);
+    facts[k.getSymName()].work = kernel::workOf(k);
   kernel::PlanOptions plans;
   plans.refuseEvery = options.refuseEvery;
   for (auto k : llvm::to_vector(m.getOps<kernel::FuncOp>())) {
@@ -347,6 +347,9 @@ bool Compilation::compileVariant(StringRef spec, const Target &target,
       breakKernel(k);
     if (failed(kernel::planKernel(k, info, plans, remarks)))
       return false;
+    for (const kernel::PlanRemark &r : remarks)
+      if (!r.declined.empty() && r.tried)
+        facts[name].declined.push_back(r.plan + ": " + r.declined);
     if (options.remarks)
       for (const kernel::PlanRemark &r : remarks)
         errors << "remark: " << name << ": " << r.plan << ": "
@@ -378,13 +381,18 @@ bool Compilation::compileVariant(StringRef spec, const Target &target,
   std::vector<KernelObject> objects;
   if (!compileKernels(m, target, info, objects))
     return false;
-  llvm::StringMap<KernelFacts> facts;
-  for (const KernelObject &object : objects)
-    facts[object.name] = {object.errors, object.usesErrorWord,
-                          object.workgroupBytes, work.lookup(object.name)};
+  for (const KernelObject &object : objects) {
+    KernelFacts &of = facts[object.name];
+    of.errors = object.errors;
+    of.usesErrorWord = object.usesErrorWord;
+    of.workgroupBytes = object.workgroupBytes;
+    of.registers = object.registers;
+  }
   auto program = writeProgram(m, info, facts, weights);
   if (failed(program))
     return false;
+  if (options.remarks)
+    remarkKernels(**program, errors);
   if (options.stage == Stage::program) {
     printProgram(**program, out);
     return true;

@@ -30,7 +30,7 @@ struct CompileOptions {
   Stage stage = Stage::artifact;
   unsigned jobs = 0; // 0: one per core
   bool fuse = true;
-  bool remarks = false;     // print each kernel's plans
+  bool remarks = false;     // of plans and kernels, as text
   bool tf32 = false;        // TargetInfo::tf32
   unsigned refuseEvery = 0; // PlanOptions::refuseEvery
   bool reference = false;   // add what ist-run --compare=reference runs

@@ -37,6 +37,11 @@ struct ProgramTables {
   llvm::StringMap<uint32_t> strings, kernels;
   llvm::StringMap<kernel::FuncOp> kernelOps;
 
+  const KernelFacts &factsOf(llvm::StringRef kernel) const {
+    static const KernelFacts none;
+    auto it = facts.find(kernel);
+    return it == facts.end() ? none : it->second;
+  }
   uint32_t addString(llvm::StringRef text);
   void addKernel(kernel::FuncOp k);
 };

@@ -23,7 +23,7 @@ using namespace isthmus;
 using llvm::StringRef;
 namespace fs = llvm::sys::fs;
 
-static constexpr StringRef kMagic = "ISTKRNL1";
+static constexpr StringRef kMagic = "ISTKRNL2";
 
 /// Of everything hashed, the length first, so that no two lists are alike.
 static void add(llvm::BLAKE3 &hash, StringRef text) {
@@ -98,7 +98,7 @@ std::string KernelCache::pathOf(StringRef text) const {
 }
 
 //===----------------------------------------------------------------------===//
-// The file: magic, xxh3 of the rest, name, errors, flags, object
+// The file: magic, xxh3 of the rest, name, flags, numbers, errors, object
 //===----------------------------------------------------------------------===//
 
 static void put(std::string &out, uint64_t v) {
@@ -156,6 +156,9 @@ std::optional<KernelObject> KernelCache::find(StringRef text) {
   object.name = in.text();
   object.usesErrorWord = in.number();
   object.workgroupBytes = static_cast<int64_t>(in.number());
+  for (int *n : {&object.registers.vector, &object.registers.scalar,
+                 &object.registers.spilled})
+    *n = static_cast<int>(in.number());
   for (uint64_t i = in.number(); i && in.good; --i)
     object.errors.push_back(in.text().str());
   StringRef bytes = in.text();
@@ -173,6 +176,9 @@ void KernelCache::keep(StringRef text, const KernelObject &object) {
   put(body, StringRef(object.name));
   put(body, uint64_t(object.usesErrorWord));
   put(body, static_cast<uint64_t>(object.workgroupBytes));
+  for (int n : {object.registers.vector, object.registers.scalar,
+                object.registers.spilled})
+    put(body, static_cast<uint64_t>(n));
   put(body, uint64_t(object.errors.size()));
   for (const std::string &e : object.errors)
     put(body, StringRef(e));

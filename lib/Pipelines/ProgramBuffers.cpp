@@ -133,7 +133,7 @@ LogicalResult FunctionWriter::launch(hal::LaunchOp op) {
   }
   for (const std::string &node : nodesOf(op.getLoc()))
     out->nodes.push_back(tables.addString(node));
-  for (const std::string &error : tables.facts.lookup(op.getKernel()).errors)
+  for (const std::string &error : tables.factsOf(op.getKernel()).errors)
     out->errors.push_back(tables.addString(error));
   emit(I::launch, 0, fn->launches.size());
   fn->launches.push_back(std::move(out));

@@ -6,7 +6,10 @@
 //===----------------------------------------------------------------------===//
 #include "lib/Pipelines/ProgramWriter.h"
 
+#include "llvm/Support/Format.h"
+
 using namespace isthmus;
+using llvm::ArrayRef;
 
 namespace {
 
@@ -127,15 +130,67 @@ void printTerms(llvm::raw_ostream &out, const char *what,
   }
 }
 
+void printWork(llvm::raw_ostream &out, const fb::WorkT &work) {
+  printTerms(out, "flops", work.flops);
+  printTerms(out, "reads", work.reads);
+  printTerms(out, "writes", work.writes);
+}
+
+/// Nothing where it depends on sizes or is not known.
+std::optional<double> constantOf(ArrayRef<fb::Term> terms) {
+  double sum = 0;
+  for (const fb::Term &t : terms) {
+    if (llvm::any_of(*t.scalars(), [](uint8_t scalar) { return scalar; }))
+      return std::nullopt;
+    sum += double(std::min(t.coefficient(), t.most()));
+  }
+  return terms.empty() ? std::nullopt : std::optional(sum);
+}
+
 } // namespace
+
+void isthmus::remarkKernels(const fb::ProgramT &program,
+                            llvm::raw_ostream &out) {
+  for (uint32_t index = 0; index < program.kernels.size(); ++index) {
+    const auto &k = program.kernels[index];
+    auto remark = [&]() -> llvm::raw_ostream & {
+      return out << "remark: " << k->name << ": ";
+    };
+    remark() << "work:";
+    printWork(out, *k->work);
+    auto flops = constantOf(k->work->flops), reads = constantOf(k->work->reads),
+         writes = constantOf(k->work->writes);
+    if (flops && reads && writes && *reads + *writes > 0)
+      out << ", " << llvm::format("%.2f", *flops / (*reads + *writes))
+          << " flops a byte";
+    out << "\n";
+    if (k->workgroup > 1) {
+      remark() << "code: " << k->workgroup << " lanes a workgroup, "
+               << k->shared_bytes << " bytes of workgroup memory, ";
+      if (k->vector_registers < 0)
+        out << "registers by the driver\n";
+      else
+        out << k->vector_registers << " vector and " << k->scalar_registers
+            << " scalar registers, " << k->spilled_registers << " spilled\n";
+    }
+    for (const auto &f : program.functions)
+      for (const auto &l : f->launches) {
+        if (l->kernel != index)
+          continue;
+        remark() << "launched by " << f->name << ": ";
+        llvm::interleaveComma(l->nodes, out, [&](uint32_t node) {
+          out << program.strings[node];
+        });
+        out << "\n";
+      }
+  }
+}
 
 void isthmus::printProgram(const fb::ProgramT &program,
                            llvm::raw_ostream &out) {
   for (const auto &k : program.kernels) {
     out << "kernel " << k->name << ":";
-    printTerms(out, "flops", k->work->flops);
-    printTerms(out, "reads", k->work->reads);
-    printTerms(out, "writes", k->work->writes);
+    printWork(out, *k->work);
     out << "\n";
   }
   for (const auto &f : program.functions)

@@ -69,12 +69,17 @@ void ProgramTables::addKernel(kernel::FuncOp k) {
   out->name = k.getSymName().str();
   out->family = k.getPlan().value_or("").str();
   out->workgroup = k.getGroup().value_or(1);
-  out->shared_bytes = facts.lookup(k.getSymName()).workgroupBytes;
-  const kernel::Work work = facts.lookup(k.getSymName()).work;
+  const KernelFacts &of = factsOf(k.getSymName());
+  out->shared_bytes = of.workgroupBytes;
+  out->vector_registers = of.registers.vector;
+  out->scalar_registers = of.registers.scalar;
+  out->spilled_registers = of.registers.spilled;
+  for (const std::string &text : of.declined)
+    out->declined.push_back(addString(text));
   out->work = std::make_unique<fb::WorkT>();
-  out->work->flops = termsOf(work.flops);
-  out->work->reads = termsOf(work.reads);
-  out->work->writes = termsOf(work.writes);
+  out->work->flops = termsOf(of.work.flops);
+  out->work->reads = termsOf(of.work.reads);
+  out->work->writes = termsOf(of.work.writes);
   auto param = [&](fb::ParamKind kind, fb::Access access, uint32_t align) {
     auto p = std::make_unique<fb::ParamT>();
     p->kind = kind;
@@ -92,7 +97,7 @@ void ProgramTables::addKernel(kernel::FuncOp k) {
           std::max<int64_t>(k.getAlign()[i],
                             elementBytes(type.getElementType())));
   }
-  if (facts.lookup(k.getSymName()).usesErrorWord)
+  if (of.usesErrorWord)
     param(fb::ParamKind::error_word, fb::Access::none, 4);
   kernels[k.getSymName()] = program.kernels.size();
   kernelOps[k.getSymName()] = k;

@@ -43,6 +43,8 @@ struct KernelFacts {
   bool usesErrorWord = false;
   int64_t workgroupBytes = 0;
   kernel::Work work;
+  Registers registers;
+  std::vector<std::string> declined; // plans, and why not
 };
 
 /// Turns the functions of `module` (after outlining and planning: the kernels
@@ -50,6 +52,9 @@ struct KernelFacts {
 mlir::FailureOr<std::unique_ptr<fb::ProgramT>>
 writeProgram(mlir::ModuleOp module, const TargetInfo &info,
              const llvm::StringMap<KernelFacts> &facts, WeightTable &weights);
+
+/// What people may want to know of each kernel but its plans, a remark a line.
+void remarkKernels(const fb::ProgramT &program, llvm::raw_ostream &out);
 
 /// The program's commands as text, for people and tests.
 void printProgram(const fb::ProgramT &program, llvm::raw_ostream &out);

@@ -22,6 +22,13 @@ void askAll(const ist_program *p) {
     ist_weight_info w;
     ist_program_weight(p, i, &w, &error);
   }
+  for (uint32_t i = 0; i < info.kernel_count; ++i) {
+    ist_kernel_code k;
+    ist_program_kernel_code(p, i, &k, &error);
+    const char *plan;
+    for (uint32_t j = 0; j < k.declined_count; ++j)
+      ist_program_kernel_declined(p, i, j, &plan, &error);
+  }
   for (uint32_t i = 0; i < info.function_count; ++i) {
     ist_function_info f;
     ist_program_function(p, i, &f, &error);

@@ -192,6 +192,31 @@ ist_status ist_program_kernel(const ist_program *p, uint32_t index,
   return IST_OK;
 }
 
+ist_status ist_program_kernel_code(const ist_program *p, uint32_t index,
+                                   ist_kernel_code *out, ist_error *error) {
+  const auto *all = p->program->kernels();
+  if (index >= count(all))
+    return tooLarge(error, "kernel", index, count(all));
+  const fb::Kernel &k = *all->Get(index);
+  auto known = [](int32_t n) { return n < 0 ? -1 : n; };
+  *out = {known(k.vector_registers()), known(k.scalar_registers()),
+          known(k.spilled_registers()), count(k.declined())};
+  return IST_OK;
+}
+
+ist_status ist_program_kernel_declined(const ist_program *p, uint32_t kernel,
+                                       uint32_t index, const char **plan,
+                                       ist_error *error) {
+  ist_kernel_code k;
+  if (ist_status s = ist_program_kernel_code(p, kernel, &k, error))
+    return s;
+  if (index >= k.declined_count)
+    return tooLarge(error, "declined plan", index, k.declined_count);
+  *plan = text(p->program->strings()->Get(
+      p->program->kernels()->Get(kernel)->declined()->Get(index)));
+  return IST_OK;
+}
+
 ist_status ist_program_kernel_param(const ist_program *p, uint32_t kernel,
                                     uint32_t index, ist_param_info *out,
                                     ist_error *error) {

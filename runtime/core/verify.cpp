@@ -218,6 +218,9 @@ ist_status Checker::kernels() {
                     errorWords);
     if (k.work())
       CHECK_OK(work(i, *k.work()));
+    for (uint32_t j = 0; j < count(k.declined()); ++j)
+      if (k.declined()->Get(j) >= count(program->strings()))
+        return broken("kernel %u names a string that there is not", i);
   }
   return IST_OK;
 }

@@ -7,6 +7,10 @@
 #include "targets/amd/AMD.h"
 #include "targets/Emit.h"
 
+#include "llvm/BinaryFormat/ELF.h"
+#include "llvm/BinaryFormat/MsgPackDocument.h"
+#include "llvm/Object/ELFObjectFile.h"
+
 using namespace isthmus;
 using mlir::LLVM::cconv::CConv;
 
@@ -108,6 +112,43 @@ static std::vector<std::string> list() {
   return names;
 }
 
+/// What the metadata of an object with one kernel says of its registers.
+static Registers registersOf(llvm::ArrayRef<char> bytes) {
+  Registers found;
+  using Elf = llvm::object::ELF64LE;
+  auto file = llvm::object::ELFFile<Elf>::create({bytes.data(), bytes.size()});
+  if (!file)
+    return llvm::consumeError(file.takeError()), found;
+  auto sections = file->sections();
+  if (!sections)
+    return llvm::consumeError(sections.takeError()), found;
+  for (const Elf::Shdr &section : *sections) {
+    if (section.sh_type != llvm::ELF::SHT_NOTE)
+      continue;
+    llvm::Error error = llvm::Error::success();
+    for (const Elf::Note note : file->notes(section, error)) {
+      llvm::msgpack::Document metadata;
+      if (note.getType() != llvm::ELF::NT_AMDGPU_METADATA ||
+          !metadata.readFromBlob(note.getDescAsStringRef(section.sh_addralign),
+                                 /*Multi=*/false))
+        continue;
+      auto kernels = metadata.getRoot().getMap()["amdhsa.kernels"].getArray();
+      auto kernel = kernels[0].getMap();
+      auto number = [&](const char *key) {
+        llvm::msgpack::DocNode &n = kernel[key];
+        return n.getKind() == llvm::msgpack::Type::UInt
+                   ? static_cast<int>(n.getUInt())
+                   : -1;
+      };
+      int spills[] = {number(".vgpr_spill_count"), number(".sgpr_spill_count")};
+      found = {number(".vgpr_count"), number(".sgpr_count"),
+               spills[0] < 0 || spills[1] < 0 ? -1 : spills[0] + spills[1]};
+    }
+    llvm::consumeError(std::move(error));
+  }
+  return found;
+}
+
 static mlir::FailureOr<KernelObject> compile(mlir::ModuleOp module,
                                              const TargetInfo &info) {
   KernelObject object;
@@ -124,6 +165,7 @@ static mlir::FailureOr<KernelObject> compile(mlir::ModuleOp module,
                              ? kGenericVersion
                              : kCodeObjectVersion);
   emitFile(**code, *machine, llvm::CodeGenFileType::ObjectFile, object.bytes);
+  object.registers = registersOf(object.bytes);
   return object;
 }
 

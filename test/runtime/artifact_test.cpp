@@ -119,6 +119,8 @@ const Break breaks[] = {
      [](Sample &s) { s.a.program().kernels[0]->params[0]->align = 128; }},
     {"work of a scalar that there is not",
      [](Sample &s) { s.a.work("gather_f32").reads = {term(4, {0, 2})}; }},
+    {"plan declined for no reason",
+     [](Sample &s) { s.a.program().kernels[0]->declined = {99}; }},
     {"two error words",
      [](Sample &s) {
        for (int i : {0, 1})

@@ -378,6 +378,13 @@ std::string test::addScale() {
   work.flops = {term(1, {0})};
   work.reads = {term(8, {0})};
   work.writes = {term(4, {0})};
+  for (const char *text : {"rows: no reduction", "tiles: too small"}) {
+    for (auto &k : a.program().kernels)
+      if (k->name == "add_f32")
+        k->declined.push_back(
+            static_cast<uint32_t>(a.program().strings.size()));
+    a.program().strings.push_back(text);
+  }
   uint32_t w = a.weight("w", std::vector<float>(1000, 2.f));
   auto f = a.function("main");
   uint32_t n = f.symbol("n", 1, 1000);

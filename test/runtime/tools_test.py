@@ -172,7 +172,13 @@ class Tools(unittest.TestCase):
         self.assertEqual(f["outputs"][0]["type"], "f32[n]")
         self.assertEqual(f["memory"]["arena_bytes"], 448)
         self.assertEqual([l["nodes"] for l in f["launches"]], [["Add_0"], ["Mul_1"]])
+        self.assertEqual([f["launches"][0]["work"][k] for k in ("flops", "read_bytes", "written_bytes", "bound")], [100, 800, 400, None])
+        self.assertIsNone(f["launches"][1]["work"])
         self.assertIn("every variant fits", run("ist-info", self.model, "--why"))
+        text = run("ist-info", self.model, "--kernels", "--shape=n=100")
+        self.assertRegex(text, r"(?m)^ +kernel add_f32 .*\n +declined: rows: no reduction; tiles: too small\n +launched: main 0$")
+        self.assertRegex(text, r"(?m)^ +launch 0 +add_f32 +100 FLOP +1.2 kB +0.08 FLOP/B +Add_0$")
+        self.assertRegex(text, r"(?m)^ +launch 1 +scale_f32 +- +- +- +Mul_1$")
         self.assertIn("zip", run("ist-info", os.path.join(BIN, "ist-info"), code=1))
 
     def test_bench(self):

@@ -1,8 +1,11 @@
 //===- ist-info.cpp - what is in an artifact ------------------------------===//
 #include "described.h"
+#include "kernels.h"
 #include "model.h"
 
 #include <CLI/CLI.hpp>
+#include <cmath>
+#include <cstdlib>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -25,9 +28,6 @@ int fail(const Failure &f) {
   return 1;
 }
 
-const char *const kinds[] = {"address", "scalar", "error_word"};
-const char *const accesses[] = {"none", "read", "write", "readwrite"};
-
 /// `others`: the outputs of an input, the inputs of an output.
 json tensorJson(const ist_tensor_info &t,
                 const std::vector<ist_symbol_info> &symbols,
@@ -45,25 +45,6 @@ json tensorJson(const ist_tensor_info &t,
           {"dims", dims},
           {"inout", t.inout < 0 ? json() : json(others[t.inout].name)},
           {"type", typeText(t, symbols)}};
-}
-
-json launchesJson(const Model &m) {
-  json all = json::array();
-  for (uint32_t i = 0; i < m.info.launch_count; ++i) {
-    ist_launch_info l;
-    ist_kernel_info k;
-    if (ist_program_launch(m.program.get(), m.index, i, &l, nullptr) ||
-        ist_program_kernel(m.program.get(), l.kernel, &k, nullptr))
-      continue; // in range by construction
-    json nodes = json::array();
-    for (uint32_t j = 0; j < l.node_count; ++j) {
-      const char *node = "";
-      ist_program_launch_node(m.program.get(), m.index, i, j, &node, nullptr);
-      nodes.push_back(node);
-    }
-    all.push_back({{"kernel", k.name}, {"nodes", nodes}});
-  }
-  return all;
 }
 
 /// The arena and outputs for the sizes given, if they are good for `m`.
@@ -89,7 +70,7 @@ json memoryJson(const Model &m, const Shapes &shapes) {
           {"exact", need.exact != 0}};
 }
 
-json functionJson(const Model &m, const Shapes &shapes) {
+json functionJson(const Model &m, const Shapes &shapes, const Peaks &peaks) {
   json f = {{"name", m.name},
             {"host_waits", m.info.host_waits},
             {"commands", m.info.command_count},
@@ -107,7 +88,7 @@ json functionJson(const Model &m, const Shapes &shapes) {
   for (const ist_tensor_info &t : m.outputs)
     f["outputs"].push_back(tensorJson(t, m.symbols, m.inputs));
   f["memory"] = memoryJson(m, shapes);
-  f["launches"] = launchesJson(m);
+  f["launches"] = launchesJson(m, shapes, peaks);
   return f;
 }
 
@@ -128,30 +109,6 @@ json variantsJson(const ist_program *p, const ist_artifact_info &info) {
                    {"code", v.code},
                    {"facts", facts},
                    {"shown", i == info.variant}});
-  }
-  return all;
-}
-
-json kernelsJson(const ist_program *p, const ist_artifact_info &info) {
-  json all = json::array();
-  for (uint32_t i = 0; i < info.kernel_count; ++i) {
-    ist_kernel_info k;
-    if (ist_program_kernel(p, i, &k, nullptr))
-      continue;
-    json params = json::array();
-    for (uint32_t j = 0; j < k.param_count; ++j) {
-      ist_param_info param;
-      if (ist_program_kernel_param(p, i, j, &param, nullptr))
-        continue;
-      params.push_back({{"kind", kinds[param.kind]},
-                        {"access", accesses[param.access]},
-                        {"align", param.align}});
-    }
-    all.push_back({{"name", k.name},
-                   {"family", k.family},
-                   {"workgroup", k.workgroup},
-                   {"shared_bytes", k.shared_bytes},
-                   {"params", params}});
   }
   return all;
 }
@@ -223,16 +180,8 @@ void printFunction(const json &f, bool launches) {
                bytesText(memory["output_bytes"]),
                memory["exact"] ? "" : ", and what depends on data");
   }
-  if (!launches)
-    return;
-  uint32_t i = 0;
-  for (const json &l : f["launches"]) {
-    std::string nodes;
-    for (const json &node : l["nodes"])
-      nodes += (nodes.empty() ? "" : ", ") + node.get<std::string>();
-    fmt::print("  launch {:<4} {:<32} {}\n", i++,
-               l["kernel"].get<std::string>(), nodes);
-  }
+  if (launches)
+    printLaunches(f["launches"]);
 }
 
 void print(const json &j, const Options &o) {
@@ -258,18 +207,7 @@ void print(const json &j, const Options &o) {
                  w["dtype"].get<std::string>(), w["dims"].dump(),
                  bytesText(w["bytes"]));
   if (o.kernels)
-    for (const json &k : j["kernels"]) {
-      std::string params;
-      for (const json &p : k["params"])
-        params += fmt::format("{}{}", params.empty() ? "" : ", ",
-                              p["kind"] == "address"
-                                  ? fmt::format("{} align {}",
-                                                p["access"].get<std::string>(),
-                                                p["align"].get<uint32_t>())
-                                  : p["kind"].get<std::string>());
-      fmt::print("  kernel {:<32} {:<12} ({})\n", k["name"].get<std::string>(),
-                 k["family"].get<std::string>(), params);
-    }
+    printKernels(j);
   for (const json &f : j["functions"])
     printFunction(f, o.kernels);
 }
@@ -310,6 +248,25 @@ bool choose(const Model &model, const Described &device, int *variant,
   return true;
 }
 
+/// From the facts peak.gflops and peak.gbs, which no driver tells: of a file.
+bool readPeaks(const Described &device, Peaks *peaks, Failure &failure) {
+  for (const auto &[key, value] : device.facts) {
+    bool flops = key == "peak.gflops";
+    if (!flops && key != "peak.gbs")
+      continue;
+    char *end = nullptr;
+    double v = std::strtod(value.c_str(), &end);
+    if (*end || !(v > 0) || std::isinf(v)) {
+      failure = {IST_INVALID_ARGUMENT,
+                 fmt::format("{}: {} is '{}', which is no positive number",
+                             device.name, key, value)};
+      return false;
+    }
+    (flops ? peaks->flops : peaks->bytes) = v * 1e9;
+  }
+  return true;
+}
+
 int listDescribed(bool asJson) {
   json all = json::object();
   for (const Described &d : describedDevices()) {
@@ -345,6 +302,9 @@ int run(const Options &o) {
     return fail({IST_INVALID_ARGUMENT, err});
   int variant = o.variant;
   json remarks = json::array();
+  Peaks peaks;
+  if (described && !readPeaks(*described, &peaks, failure))
+    return fail(failure);
   if (described) {
     Model any;
     if (!any.load(o.artifact, "", IST_BEST_VARIANT, true, failure))
@@ -377,7 +337,7 @@ int run(const Options &o) {
     if (ist_program_function(p, i, &f, nullptr) ||
         !model.select(f.name, failure))
       return fail(failure);
-    j["functions"].push_back(functionJson(model, shapes));
+    j["functions"].push_back(functionJson(model, shapes, peaks));
   }
   for (size_t i = 0; i < ist_program_remark_count(p); ++i)
     j["remarks"].push_back(ist_program_remark(p, i));
@@ -396,12 +356,14 @@ int main(int argc, char **argv) {
   Options o;
   CLI::App app("Shows what is in an artifact.", "ist-info");
   app.add_option("artifact", o.artifact, "model.ist");
-  app.add_option("--shape", o.shapes,
-                 "sizes to tell memory for: batch=4,seq=128 (default: the "
-                 "smallest)");
+  app.add_option(
+      "--shape", o.shapes,
+      "sizes to tell memory and work for: batch=4,seq=128 (default: the "
+      "smallest)");
   app.add_flag("--json", o.asJson, "everything, as JSON");
   app.add_flag("--kernels", o.kernels,
-               "kernels, and launches with their nodes");
+               "kernels with their code and the plans declined, and launches "
+               "with their nodes and their work");
   app.add_flag("--weights", o.weights, "each weight");
   app.add_option("--variant", o.variant, "index of the variant to show");
   app.add_option(

@@ -124,7 +124,7 @@ int main(int argc, char **argv) {
   app.add_option("--dump-dir", options.dumpDir,
                  "write every stage up to lanes there; with several targets, "
                  "each in a folder");
-  app.add_flag("--remarks", options.remarks, "print each kernel's plans");
+  app.add_flag("--remarks", options.remarks, "print each kernel's plans, work, code and launches");
   app.add_flag("--tf32", options.tf32,
                "f32 products may round their operands to tf32 where a matrix "
                "unit takes that");

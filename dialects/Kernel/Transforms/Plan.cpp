@@ -14,32 +14,32 @@ using namespace isthmus::kernel;
 namespace {
 struct Row {
   const char *name;
-  bool lanes; // also for targets that run lanes
+  enum { vectors, lanes, both } targets;
   std::string (*apply)(FuncOp, const TargetInfo &);
 };
 } // namespace
 
 static const Row rows[] = {
-    {"blocked", false, planBlocked},
-    {"contraction", false, planContraction},
-    {"dots", false, planDots},
-    {"inner", false, planInner},
-    {"conv", false, planConv},
-    {"thin", true, planThin},
-    {"matrix", true, planMatrix},
-    {"tiles", true, planTiles},
-    {"attention", true, planAttention},
-    {"rows", true,
+    {"blocked", Row::vectors, planBlocked},
+    {"contraction", Row::vectors, planContraction},
+    {"dots", Row::vectors, planDots},
+    {"inner", Row::vectors, planInner},
+    {"conv", Row::vectors, planConv},
+    {"thin", Row::lanes, planThin},
+    {"matrix", Row::both, planMatrix},
+    {"tiles", Row::lanes, planTiles},
+    {"attention", Row::both, planAttention},
+    {"rows", Row::both,
      [](FuncOp k, const TargetInfo &info) {
        return info.form == Form::lanes ? planLaneRows(k, info)
                                        : planRows(k, info);
      }},
-    {"vectors", false, planVectors},
-    {"loops", true,
+    {"vectors", Row::vectors, planVectors},
+    {"loops", Row::both,
      [](FuncOp k, const TargetInfo &info) {
        return planLoops(k, info, false);
      }},
-    {"serial", true,
+    {"serial", Row::both,
      [](FuncOp k, const TargetInfo &info) { return planLoops(k, info, true); }},
 };
 
@@ -48,8 +48,12 @@ LogicalResult kernel::planKernel(FuncOp kernel, const TargetInfo &info,
                                  SmallVectorImpl<PlanRemark> &remarks) {
   for (const Row &row : rows) {
     bool last = &row == std::end(rows) - 1;
-    if (info.form == Form::lanes && !row.lanes) {
-      remarks.push_back({row.name, "for vectors; the target runs lanes"});
+    if (row.targets == (info.form == Form::lanes ? Row::vectors : Row::lanes)) {
+      remarks.push_back({row.name,
+                         row.targets == Row::lanes
+                             ? "for targets that run lanes"
+                             : "for vectors; the target runs lanes",
+                         "", /*tried=*/false});
       continue;
     }
     if (options.reference && !last)

@@ -31,9 +31,11 @@ struct PlanOptions {
 };
 
 /// What became of one plan: `declined` is empty for the one that was taken,
-/// `taken` what it says of itself.
+/// `taken` what it says of itself. Of plans for other kinds of targets `tried`
+/// is false.
 struct PlanRemark {
   std::string plan, declined, taken = "";
+  bool tried = true;
 };
 
 /// Plans `kernel` for `info` and rewrites it to form(tiled), with a group where

@@ -4,25 +4,11 @@
 // Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-//
-// Regular operations read their operands whole. Bodies that load for
-// themselves (graph.parallel, tensor.extract) are looked at load by load: one
-// whose indices are loops of their own touches as many elements as these loops
-// have steps; of others only the number of loads is known, and that none reads
-// more than there is.
-//
-//===----------------------------------------------------------------------===//
-#include "dialects/Kernel/Transforms/Work.h"
+#include "dialects/Kernel/Transforms/WorkReader.h"
 
-#include "dialects/Graph/Graph.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
-#include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "mlir/Dialect/Math/IR/Math.h"
-#include "mlir/Dialect/MemRef/IR/MemRef.h"
-#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "llvm/ADT/MapVector.h"
 #include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
@@ -33,12 +19,11 @@ using namespace isthmus::kernel;
 // Terms
 //===----------------------------------------------------------------------===//
 
-/// Nothing: not a product of sizes.
-using Count = std::optional<WorkTerm>;
+WorkTerm kernel::constantCount(uint64_t v) {
+  return {v, WorkTerm::kNoMost, {}};
+}
 
-static WorkTerm constant(uint64_t v) { return {v, WorkTerm::kNoMost, {}}; }
-
-static Count multiply(const Count &a, const Count &b) {
+Count kernel::multiply(const Count &a, const Count &b) {
   if (!a || !b || a->most != WorkTerm::kNoMost || b->most != WorkTerm::kNoMost)
     return std::nullopt;
   WorkTerm t = *a;
@@ -48,9 +33,7 @@ static Count multiply(const Count &a, const Count &b) {
   return t;
 }
 
-/// Is `x` at most `y`? Sizes are at least one: with an empty tensor there is no
-/// work.
-static bool divides(const WorkTerm &x, const WorkTerm &y) {
+bool kernel::divides(const WorkTerm &x, const WorkTerm &y) {
   return x.coefficient <= y.coefficient &&
          std::includes(y.sizes.begin(), y.sizes.end(), x.sizes.begin(),
                        x.sizes.end());
@@ -70,7 +53,7 @@ static Count least(const WorkTerm &a, const WorkTerm &b) {
   return std::nullopt;
 }
 
-static void add(WorkSum &sum, const Count &term) {
+void kernel::add(WorkSum &sum, const Count &term) {
   if (!term)
     sum.reset();
   if (!sum || term->coefficient == 0)
@@ -88,93 +71,22 @@ static uint64_t elementBytes(Type type) {
   return llvm::divideCeil(cast<ShapedType>(type).getElementTypeBitWidth(), 8);
 }
 
-/// One, of an operation on one point of a tensor.
-static uint64_t flopsOf(Operation *op) {
-  if (op->getNumResults() != 1 || op->use_empty())
-    return 0;
-  Type type = op->getResult(0).getType();
-  if (!type.isFloat() && (!isa<IntegerType>(type) || type.isInteger(1)))
-    return 0;
-  if (isa<math::FmaOp>(op))
-    return 2;
-  if (isa<math::MathDialect>(op->getDialect()))
-    return 1;
-  return isa<arith::AddFOp, arith::SubFOp, arith::MulFOp, arith::DivFOp,
-             arith::RemFOp, arith::NegFOp, arith::MaximumFOp, arith::MinimumFOp,
-             arith::MaxNumFOp, arith::MinNumFOp, arith::AddIOp, arith::SubIOp,
-             arith::MulIOp, arith::DivSIOp, arith::DivUIOp, arith::RemSIOp,
-             arith::RemUIOp, arith::FloorDivSIOp, arith::CeilDivSIOp,
-             arith::CeilDivUIOp, arith::MaxSIOp, arith::MaxUIOp, arith::MinSIOp,
-             arith::MinUIOp>(op);
-}
-
-namespace {
-
-/// What a kernel does with one of its bindings.
-struct Use {
-  bool whole = false;
-  SmallVector<std::pair<SmallVector<Value>, Count>> loads; // by their indices
-  SmallVector<Count> stores; // of a binding that is changed in part
-};
-
-class Worker {
-public:
-  explicit Worker(FuncOp k) : k(k) {}
-  Work run();
-
-private:
-  /// How an index of a load comes about.
-  struct Index {
-    enum { fixed, loop, broadcast, other } kind;
-    Value of = {}; // the loop's variable
-  };
-
-  Count count(OpFoldResult size);
-  Count elements(ArrayRef<OpFoldResult> sizes);
-  SmallVector<OpFoldResult> sizesOf(Value tensor);
-  std::optional<unsigned> bindingOf(Value v);
-  Value outer(Value v);
-
-  void visit(linalg::LinalgOp op);
-  void visit(graph::ConvOp op);
-  void visit(graph::ParallelOp op);
-  bool visit(Operation *op);
-  void body(Block &block, const Count &times, WorkSum &sum);
-  std::pair<Value, int64_t> split(Value v);
-  Count trips(scf::ForOp op);
-  bool dependsOnData(Value v);
-  void load(Value from, ValueRange indices, const Count &times);
-  Index indexOf(Value v);
-  Count touched(Value from, ValueRange indices, const Count &times);
-  Count bytes(unsigned binding, ArrayRef<Count> parts);
-
-  FuncOp k;
-  Work work;
-  std::vector<Use> uses;            // of each binding
-  DenseMap<Value, Value> arguments; // of bodies to what they stand for
-  DenseMap<Value, Count> steps;     // of loops, by their variables
-  linalg::LinalgOp generic;         // whose body is gone through
-  SmallVector<Count> genericLoops;
-};
-
-} // namespace
-
 //===----------------------------------------------------------------------===//
 // Sizes
 //===----------------------------------------------------------------------===//
 
-Value Worker::outer(Value v) {
+Value WorkReader::outer(Value v) {
   for (auto it = arguments.find(v); it != arguments.end();
        it = arguments.find(v))
     v = it->second;
   return v;
 }
 
-Count Worker::count(OpFoldResult size) {
+Count WorkReader::count(OpFoldResult size) {
   if (auto v = dyn_cast<Value>(size))
     size = OpFoldResult(outer(v));
   if (std::optional<int64_t> fixed = getConstantIntValue(size))
-    return constant(std::max<int64_t>(*fixed, 0));
+    return constantCount(std::max<int64_t>(*fixed, 0));
   auto arg = dyn_cast<BlockArgument>(cast<Value>(size));
   if (!arg || arg.getOwner() != &k.getBody().front() ||
       arg.getArgNumber() >= k.getNumSizes())
@@ -182,14 +94,14 @@ Count Worker::count(OpFoldResult size) {
   return WorkTerm{1, WorkTerm::kNoMost, {arg.getArgNumber()}};
 }
 
-Count Worker::elements(ArrayRef<OpFoldResult> sizes) {
-  Count n = constant(1);
+Count WorkReader::elements(ArrayRef<OpFoldResult> sizes) {
+  Count n = constantCount(1);
   for (OpFoldResult size : sizes)
     n = multiply(n, count(size));
   return n;
 }
 
-std::optional<unsigned> Worker::bindingOf(Value v) {
+std::optional<unsigned> WorkReader::bindingOf(Value v) {
   v = outer(v);
   if (auto to = v.getDefiningOp<bufferization::ToTensorOp>())
     v = to.getBuffer();
@@ -201,7 +113,7 @@ std::optional<unsigned> Worker::bindingOf(Value v) {
 }
 
 /// Empty where they are not known.
-SmallVector<OpFoldResult> Worker::sizesOf(Value tensor) {
+SmallVector<OpFoldResult> WorkReader::sizesOf(Value tensor) {
   tensor = outer(tensor);
   if (std::optional<unsigned> binding = bindingOf(tensor))
     return k.getMixedSizesOf(*binding);
@@ -212,96 +124,10 @@ SmallVector<OpFoldResult> Worker::sizesOf(Value tensor) {
   return succeeded(sizes) ? *sizes : SmallVector<OpFoldResult>();
 }
 
-//===----------------------------------------------------------------------===//
-// Loads
-//===----------------------------------------------------------------------===//
-
-Worker::Index Worker::indexOf(Value v) {
-  v = outer(v);
-  if (steps.contains(v))
-    return {Index::loop, v};
-  Operation *op = v.getDefiningOp();
-  if (!op) // a size of the kernel's, or what a loop carries
-    return {count(v) ? Index::fixed : Index::other};
-  if (isa<arith::ConstantOp>(op))
-    return {Index::fixed};
-  if (isa<linalg::IndexOp>(op))
-    return {Index::loop, v};
-  if (isa<arith::IndexCastOp, arith::IndexCastUIOp, arith::ExtSIOp,
-          arith::ExtUIOp>(op))
-    return indexOf(op->getOperand(0));
-  if (isa<arith::CmpIOp>(op)) {
-    bool fixed = indexOf(op->getOperand(0)).kind == Index::fixed &&
-                 indexOf(op->getOperand(1)).kind == Index::fixed;
-    return {fixed ? Index::fixed : Index::other};
-  }
-  if (isa<arith::AddIOp, arith::SubIOp, arith::MulIOp>(op)) {
-    Index a = indexOf(op->getOperand(0)), b = indexOf(op->getOperand(1));
-    if (a.kind == Index::fixed)
-      std::swap(a, b);
-    if (b.kind != Index::fixed || a.kind == Index::broadcast)
-      return {Index::other};
-    return a;
-  }
-  if (auto select = dyn_cast<arith::SelectOp>(op)) {
-    // 0 where the dim is one, else the loop's own step.
-    Index a = indexOf(select.getTrueValue()),
-          b = indexOf(select.getFalseValue());
-    bool fixed = indexOf(select.getCondition()).kind == Index::fixed;
-    if (fixed && a.kind == Index::fixed && b.kind == Index::fixed)
-      return {Index::fixed};
-    if (fixed && (a.kind == Index::fixed || b.kind == Index::fixed))
-      return {Index::broadcast};
-  }
-  return {Index::other};
-}
-
-/// How many elements of `from` a load touches that runs so often.
-Count Worker::touched(Value from, ValueRange indices, const Count &times) {
-  SmallVector<OpFoldResult> sizes = sizesOf(from);
-  DenseSet<Value> loops;
-  Count n = constant(1);
-  for (auto [i, v] : llvm::enumerate(indices)) {
-    Index index = indexOf(v);
-    if (index.kind == Index::other || i >= sizes.size())
-      return times;
-    if (index.kind == Index::fixed)
-      continue;
-    if (index.kind == Index::broadcast) {
-      n = multiply(n, count(sizes[i]));
-      continue;
-    }
-    if (auto op = index.of.getDefiningOp<linalg::IndexOp>()) {
-      // Each use of a loop has an operation of its own: they are equal.
-      for (Value known : loops)
-        if (auto other = known.getDefiningOp<linalg::IndexOp>();
-            other && other.getDim() == op.getDim())
-          return times;
-      n = multiply(n, genericLoops[op.getDim()]);
-    } else {
-      n = multiply(n, steps.lookup(index.of));
-    }
-    if (!loops.insert(index.of).second)
-      return times;
-  }
-  return n;
-}
-
-void Worker::load(Value from, ValueRange indices, const Count &times) {
-  std::optional<unsigned> binding = bindingOf(from);
-  if (!binding)
-    return; // memory of the body's own, or what the kernel has computed
-  SmallVector<Value> of(indices.begin(), indices.end());
-  for (auto &known : uses[*binding].loads)
-    if (known.first == of)
-      return;
-  uses[*binding].loads.push_back({of, touched(from, indices, times)});
-}
-
 /// The bytes of accesses to a binding: each element once.
-Count Worker::bytes(unsigned binding, ArrayRef<Count> parts) {
+Count WorkReader::bytes(unsigned binding, ArrayRef<Count> parts) {
   auto type = k.getBinding(binding).getType();
-  Count whole = elements(k.getMixedSizesOf(binding)), sum = constant(0);
+  Count whole = elements(k.getMixedSizesOf(binding)), sum = constantCount(0);
   for (const Count &part : parts) {
     if (!part || !sum)
       return std::nullopt;
@@ -329,98 +155,10 @@ Count Worker::bytes(unsigned binding, ArrayRef<Count> parts) {
 }
 
 //===----------------------------------------------------------------------===//
-// Bodies
+// Operations
 //===----------------------------------------------------------------------===//
 
-/// `v` as a value that is no constant (or null) plus a constant.
-std::pair<Value, int64_t> Worker::split(Value v) {
-  v = outer(v);
-  if (std::optional<int64_t> fixed = getConstantIntValue(v))
-    return {Value(), *fixed};
-  Operation *op = v.getDefiningOp();
-  if (isa_and_nonnull<arith::AddIOp, arith::SubIOp>(op)) {
-    auto [a, x] = split(op->getOperand(0));
-    auto [b, y] = split(op->getOperand(1));
-    if (!b)
-      return {a, isa<arith::AddIOp>(op) ? x + y : x - y};
-    if (!a && isa<arith::AddIOp>(op))
-      return {b, x + y};
-  }
-  return {v, 0};
-}
-
-Count Worker::trips(scf::ForOp op) {
-  auto [from, first] = split(op.getLowerBound());
-  auto [to, end] = split(op.getUpperBound());
-  std::optional<int64_t> step = getConstantIntValue(outer(op.getStep()));
-  if (!step || *step <= 0)
-    return std::nullopt;
-  if (from == to)
-    return constant(end > first ? llvm::divideCeil(end - first, *step) : 0);
-  return !from && first == end && *step == 1 ? count(to) : std::nullopt;
-}
-
-/// Is it computed from elements of tensors, and not from sizes and loops alone?
-bool Worker::dependsOnData(Value v) {
-  v = outer(v);
-  if (steps.contains(v) || count(v))
-    return false;
-  Operation *op = v.getDefiningOp();
-  if (!op)
-    return true;
-  if (isa<arith::ConstantOp, linalg::IndexOp>(op))
-    return false;
-  return !isa<arith::ArithDialect>(op->getDialect()) ||
-         llvm::any_of(op->getOperands(),
-                      [&](Value x) { return dependsOnData(x); });
-}
-
-/// Adds the arithmetic of `block`, which runs so often, to `sum`.
-void Worker::body(Block &block, const Count &times, WorkSum &sum) {
-  for (Operation &op : block) {
-    if (auto l = dyn_cast<memref::LoadOp>(op)) {
-      load(l.getMemRef(), l.getIndices(), times);
-    } else if (auto l = dyn_cast<tensor::ExtractOp>(op)) {
-      load(l.getTensor(), l.getIndices(), times);
-    } else if (auto s = dyn_cast<memref::StoreOp>(op)) {
-      if (std::optional<unsigned> binding = bindingOf(s.getMemRef()))
-        uses[*binding].stores.push_back(times);
-    } else if (auto loop = dyn_cast<scf::ForOp>(op)) {
-      Count n = trips(loop);
-      if (n)
-        steps[loop.getInductionVar()] = n;
-      body(*loop.getBody(), multiply(times, n), sum);
-    } else if (auto branch = dyn_cast<scf::IfOp>(op)) {
-      WorkSum sides[2] = {SmallVector<WorkTerm>(), SmallVector<WorkTerm>()};
-      body(*branch.thenBlock(), times, sides[0]);
-      if (branch.elseBlock())
-        body(*branch.elseBlock(), times, sides[1]);
-      bool idle[2] = {sides[0] && sides[0]->empty(),
-                      sides[1] && sides[1]->empty()};
-      // A side that masks another is counted as if it never did.
-      if (idle[0] && idle[1])
-        continue;
-      if ((!idle[0] && !idle[1]) || dependsOnData(branch.getCondition())) {
-        sum.reset();
-        continue;
-      }
-      const WorkSum &side = sides[idle[0] ? 1 : 0];
-      if (!side)
-        sum.reset();
-      else
-        for (const WorkTerm &t : *side)
-          add(sum, t);
-    } else if (op.getNumRegions()) {
-      for (Region &region : op.getRegions())
-        for (Block &inner : region)
-          body(inner, std::nullopt, sum);
-    } else if (uint64_t n = flopsOf(&op)) {
-      add(sum, multiply(times, constant(n)));
-    }
-  }
-}
-
-void Worker::visit(linalg::LinalgOp op) {
+void WorkReader::visit(linalg::LinalgOp op) {
   SmallVector<Count> loops(op.getNumLoops());
   for (OpOperand &operand : op->getOpOperands()) {
     if (!isa<RankedTensorType>(operand.get().getType()))
@@ -435,21 +173,20 @@ void Worker::visit(linalg::LinalgOp op) {
       if (op.payloadUsesValueFromOperand(&operand))
         uses[*binding].whole = true;
   }
-  Count times = constant(1);
+  Count times = constantCount(1);
   for (const Count &loop : loops)
     times = multiply(times, loop);
-  generic = op;
   genericLoops = loops;
   body(*op.getBlock(), times, work.flops);
 }
 
-void Worker::visit(graph::ConvOp op) {
+void WorkReader::visit(graph::ConvOp op) {
   SmallVector<OpFoldResult> out = sizesOf(op.getResult()),
                             filter = sizesOf(op.getFilter());
   Count points = elements(out);
   Count n =
       filter.empty() ? std::nullopt : elements(ArrayRef(filter).drop_front());
-  add(work.flops, multiply(constant(2), multiply(points, n)));
+  add(work.flops, multiply(constantCount(2), multiply(points, n)));
   if (op.getBias())
     add(work.flops, points);
   for (Value v : op->getOperands())
@@ -458,10 +195,10 @@ void Worker::visit(graph::ConvOp op) {
         uses[*binding].whole = true;
 }
 
-void Worker::visit(graph::ParallelOp op) {
+void WorkReader::visit(graph::ParallelOp op) {
   Block &block = op.getBody().front();
   unsigned next = 0;
-  Count times = constant(1);
+  Count times = constantCount(1);
   for (Value size : op.getSpace()) {
     Count n = count(size);
     steps[block.getArgument(next++)] = n;
@@ -479,7 +216,7 @@ void Worker::visit(graph::ParallelOp op) {
 }
 
 /// False: not known what it does.
-bool Worker::visit(Operation *op) {
+bool WorkReader::visit(Operation *op) {
   if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op))
     visit(linalgOp);
   else if (auto conv = dyn_cast<graph::ConvOp>(op))
@@ -502,7 +239,7 @@ bool Worker::visit(Operation *op) {
   return true;
 }
 
-Work Worker::run() {
+Work WorkReader::run() {
   uses.resize(k.getNumBindings());
   work.flops = work.reads = work.writes = SmallVector<WorkTerm>();
   for (Operation &op : k.getBody().front())
@@ -523,4 +260,4 @@ Work Worker::run() {
   return work;
 }
 
-Work kernel::workOf(FuncOp kernel) { return Worker(kernel).run(); }
+Work kernel::workOf(FuncOp kernel) { return WorkReader(kernel).run(); }
