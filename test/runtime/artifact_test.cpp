@@ -16,6 +16,20 @@ ist_status inspect(const std::string &bytes, ist_error *error) {
   ist_status s = ist_program_load_memory(bytes.data(), bytes.size(), nullptr,
                                          IST_BEST_VARIANT, &p, error);
   EXPECT_EQ(p != nullptr, s == IST_OK);
+  // What loads can be asked for what only people want to know.
+  ist_tensor x = {};
+  x.rank = 1;
+  ist_work work;
+  ist_kernel_code code;
+  ist_error ignored;
+  const char *text;
+  for (uint32_t i = 0; p && i < 2; ++i)
+    for (uint32_t j = 0; j < 2; ++j)
+      ist_program_launch_work(p, i, j, &x, 1, &work, &ignored);
+  for (uint32_t i = 0;
+       p && ist_program_kernel_code(p, i, &code, &ignored) == IST_OK; ++i)
+    for (uint32_t j = 0; j < code.declined_count; ++j)
+      EXPECT_EQ(ist_program_kernel_declined(p, i, j, &text, &ignored), IST_OK);
   ist_program_release(p);
   return s;
 }
@@ -24,6 +38,12 @@ ist_status inspect(const std::string &bytes, ist_error *error) {
 struct Sample {
   Sample() {
     a.program().derived = 1;
+    fb::WorkT &work = a.work("gather_f32");
+    work.flops = {term(UINT64_MAX, {0, 1})};
+    work.reads = work.writes = {term(4, {0}, 100), term(0)};
+    a.program().strings.push_back("rows: no reduction");
+    for (auto &k : a.program().kernels)
+      k->declined = {0};
     uint32_t w = a.weight("w", {1, 2, 3, 4});
     {
       auto init = a.function("init");
