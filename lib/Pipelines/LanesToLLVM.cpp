@@ -103,6 +103,12 @@ static void lowerBarrier(kernel::BarrierOp op, const LanesFacts &facts) {
                                            facts.fenceMemory));
   };
   fence(LLVM::AtomicOrdering::release);
+  if (const char *wait = op.getBindings() ? facts.wideWait : facts.wait)
+    LLVM::InlineAsmOp::create(
+        b, op->getLoc(), /*res=*/Type(), ValueRange(), wait,
+        /*constraints=*/"~{memory}", /*has_side_effects=*/true,
+        /*is_align_stack=*/false, LLVM::tailcallkind::TailCallKind::None,
+        /*asm_dialect=*/LLVM::AsmDialectAttr(), /*operand_attrs=*/ArrayAttr());
   b.setInsertionPointAfter(op);
   fence(LLVM::AtomicOrdering::acquire);
   lowerCall(op, op.getBindings() ? facts.wideBarrier : facts.barrier, facts);

@@ -55,6 +55,9 @@ struct LanesFacts {
   } async = {};
   /// Where TargetInfo::matrixLoads: the intrinsic without its count and type.
   const char *loadMatrices = nullptr;
+  /// Assembly that waits for a lane's own writes to workgroup memory, and to
+  /// bindings too, before a barrier; null where fences do that.
+  const char *wait = nullptr, *wideWait = nullptr;
 };
 
 /// Rewrites the one kernel.func in `module`, form(lanes), into an LLVM function

@@ -59,7 +59,7 @@ static const std::pair<const char *, const char *> attributes[] = {
     {"amdgpu-no-multigrid-sync-arg", ""},
     {"amdgpu-no-lds-kernel-id", ""}};
 
-static const LanesFacts facts = {
+static const LanesFacts commonFacts = {
     CConv::AMDGPU_KERNEL,
     CConv::C,
     {"llvm.amdgcn.workgroup.id.x", 32, std::nullopt},
@@ -73,6 +73,24 @@ static const LanesFacts facts = {
     /*privateSpace=*/5,
     /*bf16=*/true,
     attributes};
+
+/// LLVM 22.1 drops the waits that a fence asks for where a loop comes back to
+/// it with writes under way, but is not entered with such (llvm-project pull
+/// request 211684): they are said once more, where it does not look.
+static LanesFacts factsOf(llvm::StringRef chip) {
+  LanesFacts facts = commonFacts;
+  if (chip.starts_with("gfx12")) {
+    facts.wait = "s_wait_dscnt 0x0";
+    facts.wideWait = "s_wait_loadcnt_dscnt 0x0\ns_wait_storecnt 0x0";
+  } else if (chip.starts_with("gfx11")) {
+    facts.wait = "s_waitcnt lgkmcnt(0)";
+    facts.wideWait = "s_waitcnt vmcnt(0) lgkmcnt(0)\ns_waitcnt_vscnt null, 0x0";
+  } else {
+    facts.wait = "s_waitcnt lgkmcnt(0)";
+    facts.wideWait = "s_waitcnt vmcnt(0) lgkmcnt(0)";
+  }
+  return facts;
+}
 
 // v5: ROCm 5.4 and later load it; v6, which generic chips need, 6.3.
 static constexpr int kCodeObjectVersion = 500, kGenericVersion = 600;
@@ -157,7 +175,8 @@ static mlir::FailureOr<KernelObject> compile(mlir::ModuleOp module,
   std::unique_ptr<llvm::TargetMachine> machine = makeMachine(info, error);
   if (!machine)
     return mlir::emitError(module.getLoc(), error);
-  auto code = makeLanesModule(module, info, facts, *machine, context, object);
+  auto code = makeLanesModule(module, info, factsOf(info.cpu), *machine,
+                              context, object);
   if (failed(code))
     return mlir::failure();
   (*code)->addModuleFlag(llvm::Module::Error, "amdhsa_code_object_version",
