@@ -134,11 +134,19 @@ static bool isProduct(linalg::GenericOp op) {
 }
 
 namespace {
+/// What factors have become, for products that share them: bytes of the other
+/// sign, by source; words, by what they were centered from and with, and where.
+struct Shared {
+  using Centering = std::tuple<Value, Value, int64_t, Attribute, Block *>;
+  DenseMap<Value, Value> bytes;
+  DenseMap<Centering, Value> words;
+};
+
 class Rewriter {
 public:
-  Rewriter(linalg::GenericOp op, Factor &a, Factor &b)
+  Rewriter(linalg::GenericOp op, Factor &a, Factor &b, Shared &shared)
       : op(op), b(op), loc(op.getLoc()), factors{&a, &b},
-        kinds(op.getIteratorTypesArray()) {}
+        kinds(op.getIteratorTypesArray()), shared(shared) {}
 
   /// Chooses signs that `info` has a unit for, at the least cost.
   bool chooseSigns(const TargetInfo &info);
@@ -166,6 +174,7 @@ private:
   Location loc;
   Factor *factors[2];
   SmallVector<IteratorType> kinds;
+  Shared &shared;
 };
 } // namespace
 
@@ -221,22 +230,28 @@ SmallVector<OpFoldResult> Rewriter::loopSizes() {
 Value Rewriter::turned(const Factor &f) {
   if (!f.shift)
     return f.source;
+  Value &made = shared.bytes[f.source];
+  if (made)
+    return made;
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointAfterValue(f.source);
   auto type = cast<RankedTensorType>(f.source.getType());
   Value to = tensor::EmptyOp::create(b, loc, *graph::getSizes(f.source),
                                      b.getI8Type());
-  return linalg::GenericOp::create(
-             b, loc, to.getType(), f.source, to,
-             SmallVector<AffineMap>(2,
-                                    b.getMultiDimIdentityMap(type.getRank())),
-             SmallVector<IteratorType>(type.getRank(), IteratorType::parallel),
-             [](OpBuilder &nested, Location at, ValueRange args) {
-               Value top = arith::ConstantOp::create(
-                   nested, at, nested.getI8IntegerAttr(-128));
-               linalg::YieldOp::create(
-                   nested, at,
-                   arith::XOrIOp::create(nested, at, args[0], top).getResult());
-             })
-      .getResult(0);
+  made =
+      linalg::GenericOp::create(
+          b, loc, to.getType(), f.source, to,
+          SmallVector<AffineMap>(2, b.getMultiDimIdentityMap(type.getRank())),
+          SmallVector<IteratorType>(type.getRank(), IteratorType::parallel),
+          [](OpBuilder &nested, Location at, ValueRange args) {
+            Value top = arith::ConstantOp::create(
+                nested, at, nested.getI8IntegerAttr(-128));
+            linalg::YieldOp::create(
+                nested, at,
+                arith::XOrIOp::create(nested, at, args[0], top).getResult());
+          })
+          .getResult(0);
+  return made;
 }
 
 /// What is left of the zero point, of which `arg` is an element.
@@ -380,7 +395,13 @@ void Rewriter::rewrite8() {
 void Rewriter::rewrite16() {
   Value narrow[2];
   for (int i = 0; i < 2; ++i) {
-    linalg::GenericOp from = factors[i]->centering;
+    const Factor &f = *factors[i];
+    linalg::GenericOp from = f.centering;
+    factors[i]->map = op.getIndexingMapsArray()[i];
+    Value &known = shared.words[{f.source, f.zero, f.constant,
+                                 from.getIndexingMapsAttr(), from->getBlock()}];
+    if ((narrow[i] = known))
+      continue;
     b.setInsertionPointAfter(from);
     Value wide = from->getResult(0);
     Value to =
@@ -396,8 +417,7 @@ void Rewriter::rewrite16() {
     OpBuilder inside(yield);
     yield->setOperand(0, arith::TruncIOp::create(inside, loc, b.getI16Type(),
                                                  yield->getOperand(0)));
-    narrow[i] = made->getResult(0);
-    factors[i]->map = op.getIndexingMapsArray()[i];
+    narrow[i] = known = made->getResult(0);
   }
   b.setInsertionPoint(op);
   multiply(narrow[0], narrow[1], false, false);
@@ -409,6 +429,7 @@ void graph::separateZeroPoints(ModuleOp module, const TargetInfo &info) {
     if (isProduct(op))
       products.push_back(op);
   });
+  Shared shared;
   for (linalg::GenericOp op : products) {
     // Vectors have a plan for packed weights only.
     if (info.form == kernel::Form::tiled &&
@@ -418,7 +439,7 @@ void graph::separateZeroPoints(ModuleOp module, const TargetInfo &info) {
     auto a = matchFactor(op, 0), b = matchFactor(op, 1);
     if (!a || !b)
       continue;
-    Rewriter rewriter(op, *a, *b);
+    Rewriter rewriter(op, *a, *b, shared);
     if (rewriter.chooseSigns(info)) {
       if (allSeen({a->map, b->map}))
         rewriter.rewrite8();
