@@ -156,8 +156,8 @@ bool kernel::isBlockedConv(linalg::LinalgOp op) {
 
 /// The tile that needs the fewest cycles for images of `rows` x `pixels` in
 /// `blocks` blocks: a multiply-add counts one, a vector of the filter (from the
-/// second level cache) two, an element of the input a half, and fewer than eight
-/// sums wait for each other. Several rows only where they are short.
+/// second level cache) two, an element of the input a half, and fewer than
+/// eight sums wait for each other. Several rows only where they are short.
 static Tile chooseTile(int64_t rows, int64_t pixels, int64_t blocks,
                        bool depthwise, const TargetInfo &info) {
   Tile best;
@@ -439,33 +439,19 @@ void Emitter::run(Value initial) {
 }
 
 std::string kernel::planBlocked(FuncOp kernel, const TargetInfo &info) {
-  Operation *anchor = nullptr;
-  Epilogue epilogue;
-  std::string why = findAnchor(kernel, anchor, epilogue);
-  if (!why.empty())
-    return why;
-  auto op = dyn_cast<linalg::LinalgOp>(anchor);
-  if (!op)
-    return "not a linalg operation";
   Dims dims;
-  why = classify(op, dims);
+  VectorAnchor anchor;
+  std::string why = findVectorAnchor(
+      kernel, [&](linalg::LinalgOp op) { return classify(op, dims); }, anchor);
   if (!why.empty())
     return why;
-  auto fill = op.getDpsInits()[0].getDefiningOp<linalg::FillOp>();
-  if (!fill)
-    return "does not start from a constant";
-  auto type = cast<RankedTensorType>(op.getDpsInits()[0].getType());
+  auto type = cast<RankedTensorType>(anchor.op.getDpsInits()[0].getType());
   if (type.getShape().back() * 4 > int64_t(info.vectorBytes))
     return "a block is longer than a vector";
-  if (epilogue.op) {
-    why = canVectorize(epilogue.op, epilogue.op.getNumLoops() - 1);
-    if (!why.empty())
-      return "epilogue: " + why;
-  }
   TileBuilder tb(kernel);
   {
-    Emitter emitter(tb, op, dims, epilogue, info);
-    emitter.run(tb.scalar(fill.value()));
+    Emitter emitter(tb, anchor.op, dims, anchor.epilogue, info);
+    emitter.run(tb.scalar(anchor.start));
   }
   tb.finish("blocked");
   return "";

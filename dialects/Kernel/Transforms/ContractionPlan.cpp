@@ -167,26 +167,14 @@ static int64_t panelOf(linalg::LinalgOp op) {
 }
 
 std::string kernel::planContraction(FuncOp kernel, const TargetInfo &info) {
-  Operation *anchor = nullptr;
-  Epilogue epilogue;
-  std::string why = findAnchor(kernel, anchor, epilogue);
-  if (!why.empty())
-    return why;
-  auto op = dyn_cast<linalg::LinalgOp>(anchor);
-  if (!op)
-    return "not a linalg operation";
   Dims dims;
-  why = classify(op, dims);
+  VectorAnchor anchor;
+  std::string why = findVectorAnchor(
+      kernel, [&](linalg::LinalgOp op) { return classify(op, dims); }, anchor);
   if (!why.empty())
     return why;
-  auto fill = op.getDpsInits()[0].getDefiningOp<linalg::FillOp>();
-  if (!fill)
-    return "does not start from a constant";
-  if (epilogue.op) {
-    why = canVectorize(epilogue.op, epilogue.op.getNumLoops() - 1);
-    if (!why.empty())
-      return "epilogue: " + why;
-  }
+  linalg::LinalgOp op = anchor.op;
+  const Epilogue &epilogue = anchor.epilogue;
 
   TileBuilder tb(kernel);
   OpBuilder &b = tb.b;
@@ -231,7 +219,7 @@ std::string kernel::planContraction(FuncOp kernel, const TargetInfo &info) {
         sizeK = tb.toValue(sizes[dims.k]);
   Value A = tb.memoryOf(op.getDpsInputs()[0]),
         B = tb.memoryOf(op.getDpsInputs()[1]);
-  Operation *last = epilogue.op ? epilogue.op.getOperation() : anchor;
+  Operation *last = epilogue.op ? epilogue.op : op;
   Value C = tb.memoryOf(last->getResult(0));
   AffineMap mapA = op.getIndexingMapsArray()[0],
             mapB = op.getIndexingMapsArray()[1],
@@ -278,7 +266,7 @@ std::string kernel::planContraction(FuncOp kernel, const TargetInfo &info) {
     };
     SmallVector<Value> acc;
     for (int64_t i = 0; i < rows * vectors; ++i)
-      acc.push_back(splat(tb.scalar(fill.value()), i % vectors));
+      acc.push_back(splat(tb.scalar(anchor.start), i % vectors));
     auto loop =
         scf::ForOp::create(b, loc, tb.index(0), sizeK, tb.index(1), acc);
     {

@@ -361,27 +361,21 @@ std::string Emitter::run(const TargetInfo &info) {
 }
 
 std::string kernel::planDots(FuncOp kernel, const TargetInfo &info) {
-  Operation *anchor = nullptr;
-  Epilogue epilogue;
-  std::string why = findAnchor(kernel, anchor, epilogue);
+  const MatrixUnit *unit = nullptr;
+  VectorAnchor anchor;
+  std::string why = findVectorAnchor(
+      kernel,
+      [&](linalg::LinalgOp op) -> std::string {
+        if (!smallProductOf(op))
+          return "no product of small integers";
+        unit = unitOf(op, info);
+        return unit ? "" : "no unit of the target's multiplies these integers";
+      },
+      anchor, /*anyType=*/true);
   if (!why.empty())
     return why;
-  auto op = dyn_cast<linalg::LinalgOp>(anchor);
-  if (!op || !smallProductOf(op))
-    return "no product of small integers";
-  const MatrixUnit *unit = unitOf(op, info);
-  if (!unit)
-    return "no unit of the target's multiplies these integers";
-  if (!op.getDpsInits()[0].getDefiningOp<linalg::FillOp>())
-    return "does not start from a constant";
-  if (epilogue.op) {
-    why = canVectorize(epilogue.op, epilogue.op.getNumLoops() - 1,
-                       /*anyType=*/true);
-    if (!why.empty())
-      return "epilogue: " + why;
-  }
   TileBuilder tb(kernel);
-  Emitter emitter(tb, op, epilogue, *unit);
+  Emitter emitter(tb, anchor.op, anchor.epilogue, *unit);
   why = emitter.classify();
   if (why.empty())
     why = emitter.run(info);

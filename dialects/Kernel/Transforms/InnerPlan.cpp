@@ -337,28 +337,14 @@ void Emitter::run(Value fill) {
 }
 
 std::string kernel::planInner(FuncOp kernel, const TargetInfo &info) {
-  Operation *anchor = nullptr;
-  Epilogue epilogue;
-  std::string why = findAnchor(kernel, anchor, epilogue);
-  if (!why.empty())
-    return why;
-  auto op = dyn_cast<linalg::LinalgOp>(anchor);
-  if (!op)
-    return "not a linalg operation";
   Dims dims;
-  why = classify(op, dims);
+  VectorAnchor anchor;
+  std::string why = findVectorAnchor(
+      kernel, [&](linalg::LinalgOp op) { return classify(op, dims); }, anchor);
   if (!why.empty())
     return why;
-  auto fill = op.getDpsInits()[0].getDefiningOp<linalg::FillOp>();
-  if (!fill)
-    return "does not start from a constant";
-  if (epilogue.op && dims.n) {
-    why = canVectorize(epilogue.op, epilogue.op.getNumLoops() - 1);
-    if (!why.empty())
-      return "epilogue: " + why;
-  }
   TileBuilder tb(kernel);
-  SmallVector<OpFoldResult> sizes = loopSizes(tb, op);
+  SmallVector<OpFoldResult> sizes = loopSizes(tb, anchor.op);
   auto known = [&](std::optional<unsigned> d) {
     return d ? getConstantIntValue(sizes[*d]) : std::optional<int64_t>(1);
   };
@@ -368,7 +354,8 @@ std::string kernel::planInner(FuncOp kernel, const TargetInfo &info) {
     tb.abandon();
     return why;
   }
-  Emitter(tb, op, epilogue, dims, tile, sizes).run(tb.scalar(fill.value()));
+  Emitter(tb, anchor.op, anchor.epilogue, dims, tile, sizes)
+      .run(tb.scalar(anchor.start));
   tb.finish("inner");
   return "";
 }

@@ -188,3 +188,28 @@ std::string kernel::findAnchor(FuncOp kernel, Operation *&anchor,
   epilogue.anchorOperand = use.getOperandNumber();
   return "";
 }
+
+std::string
+kernel::findVectorAnchor(FuncOp kernel,
+                         function_ref<std::string(linalg::LinalgOp)> classify,
+                         VectorAnchor &anchor, bool anyType) {
+  Operation *op = nullptr;
+  std::string why = findAnchor(kernel, op, anchor.epilogue);
+  if (!why.empty())
+    return why;
+  anchor.op = dyn_cast<linalg::LinalgOp>(op);
+  if (!anchor.op)
+    return "not a linalg operation";
+  why = classify(anchor.op);
+  if (!why.empty())
+    return why;
+  auto fill = anchor.op.getDpsInits()[0].getDefiningOp<linalg::FillOp>();
+  if (!fill)
+    return "does not start from a constant";
+  anchor.start = fill.value();
+  linalg::LinalgOp last = anchor.epilogue.op;
+  if (!last || !last.getNumLoops())
+    return "";
+  why = canVectorize(last, last.getNumLoops() - 1, anyType);
+  return why.empty() ? "" : "epilogue: " + why;
+}

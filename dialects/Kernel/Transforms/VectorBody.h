@@ -52,6 +52,19 @@ mlir::Value applyEpilogueScalar(TileBuilder &tb, const Epilogue &epilogue,
 std::string findAnchor(FuncOp kernel, mlir::Operation *&anchor,
                        Epilogue &epilogue);
 
+/// The same where the anchor is a sum that plans for vectors take: a linalg
+/// operation that `classify` does not decline, from a constant on, and an
+/// epilogue that runs on vectors along its last loop.
+struct VectorAnchor {
+  mlir::linalg::LinalgOp op;
+  mlir::Value start; // the constant
+  Epilogue epilogue;
+};
+std::string findVectorAnchor(
+    FuncOp kernel,
+    llvm::function_ref<std::string(mlir::linalg::LinalgOp)> classify,
+    VectorAnchor &anchor, bool anyType = false);
+
 } // namespace isthmus::kernel
 
 #endif // ISTHMUS_DIALECTS_KERNEL_TRANSFORMS_VECTORBODY_H
