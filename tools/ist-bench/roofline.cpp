@@ -17,6 +17,8 @@
 #include <thread>
 #include <vector>
 
+#include <sys/mman.h>
+
 using namespace isthmus::tools;
 
 namespace {
@@ -150,11 +152,15 @@ void measureBytes(unsigned threads, Roofline *roofline) {
     void operator()(void *p) const { std::free(p); }
   };
   std::unique_ptr<Words, Free> memory(
-      static_cast<Words *>(std::aligned_alloc(4096, kBytes)));
+      static_cast<Words *>(std::aligned_alloc(2 << 20, kBytes)));
   if (!memory)
     return;
   size_t part = kBytes / sizeof(Words) / threads;
   Words *all = memory.get();
+#ifdef MADV_HUGEPAGE
+  // As the cpu device has its own memory.
+  ::madvise(all, kBytes, MADV_HUGEPAGE);
+#endif
   together(threads, [&](unsigned i) { // pages come with the first touch
     std::fill_n(all + i * part, part, Words{i + 1, 2, 3, 4});
     return 0.0;
