@@ -202,7 +202,8 @@ linalg::GenericOp graph::findEpilogue(Operation *anchor,
   // Lanes run it on scalars.
   if (vector && info.form == kernel::Form::tiled) {
     auto generic = dyn_cast<linalg::LinalgOp>(anchor);
-    bool anyType = generic && kernel::smallProductOf(generic);
+    bool anyType = generic && (kernel::smallProductOf(generic) ||
+                               kernel::isMatrixProduct(generic));
     if (!loops || !kernel::canVectorize(consumer, loops - 1, anyType).empty())
       return nullptr;
   }

@@ -205,8 +205,9 @@ static void packContraction(linalg::GenericOp op, const TargetInfo &info) {
   Value right = op.getDpsInputs()[1];
   auto type = dyn_cast<RankedTensorType>(right.getType());
   auto result = cast<RankedTensorType>(op->getResult(0).getType());
-  if (!type || !type.getElementType().isF32() || !result.getRank() ||
-      !result.getElementType().isF32())
+  if (!type || !result.getRank() || !result.getElementType().isF32() ||
+      !(type.getElementType().isF32() || type.getElementType().isF16() ||
+        type.getElementType().isBF16()))
     return;
   AffineMap map = op.getIndexingMapsArray()[1],
             out = op.getIndexingMapsArray()[2];
@@ -230,6 +231,7 @@ static void packContraction(linalg::GenericOp op, const TargetInfo &info) {
   // columns would be half full.
   int64_t vectors = columns <= 4 ? 3 : 8;
   if (weight && columns <= kernel::fewColumns(info) &&
+      kernel::isMultiplyAdd(op) &&
       type.getNumElements() >= vectors * columns * (info.vectorBytes / 4)) {
     if (nLast)
       std::tie(newRight, newMap) = transpose(b, loc, right, map, n, false);

@@ -5,7 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// C[.., m, n] = epilogue(sum over k of A[.., m, k] * B[.., k, n]) in f32, with
+// C[.., m, n] = epilogue(sum over k of A[.., m, k] * B[.., k, n]) in f32, of
+// operands in f32, f16 or bf16 that are widened when they are read, with
 // vectors along n: a tile of `rows` x `vectors` accumulators lives in registers
 // over the whole of k. B is read as it lies (n contiguous) or packed in panels
 // [n / P][k][P], which the indexing map says.
@@ -31,12 +32,15 @@ struct Dims {
 };
 } // namespace
 
-bool kernel::isMultiplyAdd(linalg::LinalgOp op) {
+/// acc + a * b in f32; with `widening` of inputs that may be f16 or bf16.
+static bool isMultiplyAddOf(linalg::LinalgOp op, bool widening) {
   Block &block = op->getRegion(0).front();
-  if (block.getNumArguments() != 3 || !block.getArgument(0).getType().isF32() ||
-      !block.getArgument(1).getType().isF32() ||
-      !block.getArgument(2).getType().isF32())
+  if (block.getNumArguments() != 3 || !block.getArgument(2).getType().isF32())
     return false;
+  auto inputOf = [&](Value v) -> Value {
+    auto wide = v.getDefiningOp<arith::ExtFOp>();
+    return wide && widening ? wide.getIn() : v;
+  };
   auto add =
       block.getTerminator()->getOperand(0).getDefiningOp<arith::AddFOp>();
   if (!add)
@@ -45,12 +49,16 @@ bool kernel::isMultiplyAdd(linalg::LinalgOp op) {
     auto mul = add->getOperand(i).getDefiningOp<arith::MulFOp>();
     if (!mul || add->getOperand(1 - i) != block.getArgument(2))
       continue;
-    Value a = mul.getLhs(), b = mul.getRhs();
+    Value a = inputOf(mul.getLhs()), b = inputOf(mul.getRhs());
     if ((a == block.getArgument(0) && b == block.getArgument(1)) ||
         (a == block.getArgument(1) && b == block.getArgument(0)))
       return true;
   }
   return false;
+}
+
+bool kernel::isMultiplyAdd(linalg::LinalgOp op) {
+  return isMultiplyAddOf(op, /*widening=*/false);
 }
 
 /// A tile's shape by the register file: accumulators, one row of B, one of A.
@@ -97,8 +105,8 @@ ContractionTile kernel::contractionTile(std::optional<int64_t> m,
 
 static std::string classify(linalg::LinalgOp op, Dims &dims) {
   if (op.getNumDpsInputs() != 2 || op.getNumDpsInits() != 1 ||
-      !isMultiplyAdd(op))
-    return "not a multiply-add of two f32 tensors";
+      !isMultiplyAddOf(op, /*widening=*/true))
+    return "not a multiply-add of two tensors of floats, in f32";
   AffineMap a = op.getIndexingMapsArray()[0], b = op.getIndexingMapsArray()[1],
             c = op.getIndexingMapsArray()[2];
   auto kinds = op.getIteratorTypesArray();
@@ -170,7 +178,8 @@ std::string kernel::planContraction(FuncOp kernel, const TargetInfo &info) {
   Dims dims;
   VectorAnchor anchor;
   std::string why = findVectorAnchor(
-      kernel, [&](linalg::LinalgOp op) { return classify(op, dims); }, anchor);
+      kernel, [&](linalg::LinalgOp op) { return classify(op, dims); }, anchor,
+      /*anyType=*/true);
   if (!why.empty())
     return why;
   linalg::LinalgOp op = anchor.op;
@@ -264,6 +273,14 @@ std::string kernel::planContraction(FuncOp kernel, const TargetInfo &info) {
       return vector::BroadcastOp::create(
           b, loc, vectorOf(b.getF32Type(), widths[j]), v);
     };
+    auto widened = [&](Value v) -> Value {
+      if (getElementTypeOrSelf(v.getType()).isF32())
+        return v;
+      Type to = b.getF32Type();
+      if (auto type = dyn_cast<VectorType>(v.getType()))
+        to = type.clone(to);
+      return arith::ExtFOp::create(b, loc, to, v);
+    };
     SmallVector<Value> acc;
     for (int64_t i = 0; i < rows * vectors; ++i)
       acc.push_back(splat(tb.scalar(anchor.start), i % vectors));
@@ -282,15 +299,15 @@ std::string kernel::planContraction(FuncOp kernel, const TargetInfo &info) {
         SmallVector<Value> index = tb.apply(mapB, ivs);
         if (panel)
           index.back() = tb.index(j * lanes);
-        bRow.push_back(
-            loadVector(tb, B, index, widths[j], panel ? Value() : masks[j]));
+        bRow.push_back(widened(
+            loadVector(tb, B, index, widths[j], panel ? Value() : masks[j])));
       }
       SmallVector<Value> next;
       for (int64_t i = 0; i < rows; ++i) {
         if (dims.hasM)
           ivs[dims.m] = mAt[i];
         ivs[dims.n] = nBegin; // A does not depend on it
-        Value a = tb.load(A, tb.apply(mapA, ivs));
+        Value a = widened(tb.load(A, tb.apply(mapA, ivs)));
         for (int64_t j = 0; j < vectors; ++j)
           next.push_back(
               vector::FMAOp::create(b, loc, splat(a, j), bRow[j],

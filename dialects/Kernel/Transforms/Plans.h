@@ -41,7 +41,7 @@ void emitRowsOnScalars(TileBuilder &tb, const RowGroup &group, bool serial);
 void emitAttentionOnScalars(TileBuilder &tb, const AttentionGroup &group,
                             const Epilogue &epilogue, bool serial);
 
-/// A sum of products of two f32 tensors as planContraction takes it, its right
+/// A sum of products of two tensors of floats as planContraction takes it, its right
 /// operand packed or not.
 bool isMatrixProduct(mlir::linalg::LinalgOp op);
 
