@@ -110,7 +110,7 @@ ist_status Call::bindOperands(const ist_tensor *in, ist_tensor *out,
 
 /// Which operands cannot be used where they are.
 void Call::classify() {
-  const uint32_t *alignments = &program.alignments[facts.operands];
+  const uint32_t *alignments = program.alignments.data() + facts.operands;
   uint32_t n = operands();
   for (uint64_t &word : frame.classes)
     word = 0;
