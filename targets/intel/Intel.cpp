@@ -12,8 +12,10 @@
 #include "llvm/IR/IRBuilder.h"
 #include "llvm/IR/InstIterator.h"
 #include "llvm/IR/Instructions.h"
+#include "llvm/IR/IntrinsicInst.h"
 #include "llvm/Linker/Linker.h"
 #include "llvm/Support/Endian.h"
+#include "llvm/Transforms/Utils/Local.h"
 
 using namespace isthmus;
 using mlir::LLVM::cconv::CConv;
@@ -89,32 +91,103 @@ static bool isOdd(llvm::Type *type) {
   return bits != 1 && bits != 8 && bits != 16 && bits != 32 && bits != 64;
 }
 
-/// LLVM's SPIR-V backend takes an integer of 2 bits for one of 8. They come
-/// from remainders by powers of two, as a truncation and an extension: a mask.
-static void maskOddIntegers(llvm::Module &code) {
-  llvm::SmallVector<llvm::TruncInst *> cuts;
+/// LLVM sees a reversal of bits in an index whose dims of two are turned round,
+/// of as many bits as there are dims; SPIR-V has it for shaders only. Bit by
+/// bit.
+static void expandBitReversals(llvm::Module &code) {
+  llvm::SmallVector<llvm::IntrinsicInst *> calls;
   for (llvm::Function &f : code)
     for (llvm::Instruction &i : llvm::instructions(f))
-      if (auto *cut = llvm::dyn_cast<llvm::TruncInst>(&i))
-        if (isOdd(cut->getType()))
-          cuts.push_back(cut);
-  for (llvm::TruncInst *cut : cuts) {
-    llvm::IRBuilder<> b(cut);
-    llvm::Value *from = cut->getOperand(0), *masked = nullptr;
-    for (llvm::User *user : llvm::make_early_inc_range(cut->users())) {
-      auto *wide = llvm::dyn_cast<llvm::ZExtInst>(user);
-      if (!wide)
-        continue;
-      if (!masked)
-        masked = b.CreateAnd(from, llvm::APInt::getLowBitsSet(
-                                       from->getType()->getIntegerBitWidth(),
-                                       cut->getType()->getIntegerBitWidth()));
-      llvm::IRBuilder<> at(wide);
-      wide->replaceAllUsesWith(at.CreateZExtOrTrunc(masked, wide->getType()));
-      wide->eraseFromParent();
+      if (auto *call = llvm::dyn_cast<llvm::IntrinsicInst>(&i))
+        if (call->getIntrinsicID() == llvm::Intrinsic::bitreverse &&
+            call->getType()->isIntegerTy())
+          calls.push_back(call);
+  for (llvm::IntrinsicInst *call : calls) {
+    llvm::IRBuilder<> b(call);
+    unsigned bits = call->getType()->getIntegerBitWidth();
+    llvm::Type *wide = b.getIntNTy(bits <= 32 ? 32 : 64);
+    llvm::Value *from = b.CreateZExt(call->getArgOperand(0), wide);
+    llvm::Value *all = nullptr;
+    for (unsigned i = 0; i < bits; ++i) {
+      llvm::Value *bit = b.CreateAnd(b.CreateLShr(from, i), 1);
+      bit = b.CreateShl(bit, bits - 1 - i);
+      all = all ? b.CreateOr(all, bit) : bit;
     }
-    if (cut->use_empty())
-      cut->eraseFromParent();
+    call->replaceAllUsesWith(b.CreateTrunc(all, call->getType()));
+    call->eraseFromParent();
+  }
+}
+
+namespace {
+/// Computes in 32 or 64 bits what LLVM computes in an odd number of them (its
+/// SPIR-V backend takes an integer of 2 bits for one of 8). They come from
+/// remainders by powers of two, as truncations, arithmetic and extensions. Bits
+/// above the odd ones are anything until an extension masks them.
+class OddIntegers {
+public:
+  void run(llvm::Module &code);
+
+private:
+  llvm::Value *widen(llvm::Value *v);
+  llvm::DenseMap<llvm::Value *, llvm::Value *> wide;
+};
+} // namespace
+
+/// Null for what is not known here.
+llvm::Value *OddIntegers::widen(llvm::Value *v) {
+  if (llvm::Value *known = wide.lookup(v))
+    return known;
+  unsigned bits = v->getType()->getIntegerBitWidth();
+  llvm::Type *type =
+      llvm::IntegerType::get(v->getContext(), bits <= 32 ? 32 : 64);
+  llvm::Value *result = nullptr;
+  if (auto *c = llvm::dyn_cast<llvm::ConstantInt>(v)) {
+    result = llvm::ConstantInt::get(
+        type, c->getValue().zext(type->getIntegerBitWidth()));
+  } else if (auto *cut = llvm::dyn_cast<llvm::TruncInst>(v)) {
+    if (isOdd(cut->getOperand(0)->getType()))
+      return nullptr;
+    result = llvm::IRBuilder<>(cut).CreateZExtOrTrunc(cut->getOperand(0), type);
+  } else if (auto *op = llvm::dyn_cast<llvm::BinaryOperator>(v)) {
+    switch (op->getOpcode()) {
+    case llvm::Instruction::And:
+    case llvm::Instruction::Or:
+    case llvm::Instruction::Xor:
+    case llvm::Instruction::Add:
+    case llvm::Instruction::Sub:
+    case llvm::Instruction::Mul:
+      break;
+    default:
+      return nullptr;
+    }
+    llvm::Value *x = widen(op->getOperand(0)), *y = widen(op->getOperand(1));
+    if (!x || !y)
+      return nullptr;
+    result = llvm::IRBuilder<>(op).CreateBinOp(op->getOpcode(), x, y);
+  }
+  if (result)
+    wide[v] = result;
+  return result;
+}
+
+void OddIntegers::run(llvm::Module &code) {
+  llvm::SmallVector<llvm::CastInst *> ends;
+  for (llvm::Function &f : code)
+    for (llvm::Instruction &i : llvm::instructions(f))
+      if (llvm::isa<llvm::ZExtInst, llvm::TruncInst>(i) &&
+          isOdd(i.getOperand(0)->getType()) && !isOdd(i.getType()))
+        ends.push_back(llvm::cast<llvm::CastInst>(&i));
+  for (llvm::CastInst *end : ends) {
+    llvm::Value *from = end->getOperand(0), *v = widen(from);
+    if (!v)
+      continue;
+    llvm::IRBuilder<> b(end);
+    if (llvm::isa<llvm::ZExtInst>(end))
+      v = b.CreateAnd(
+          v, llvm::APInt::getLowBitsSet(v->getType()->getIntegerBitWidth(),
+                                        from->getType()->getIntegerBitWidth()));
+    end->replaceAllUsesWith(b.CreateZExtOrTrunc(v, end->getType()));
+    llvm::RecursivelyDeleteTriviallyDeadInstructions(end);
   }
 }
 
@@ -140,7 +213,8 @@ static mlir::FailureOr<KernelObject> compile(mlir::ModuleOp module,
   auto code = makeLanesModule(module, info, facts, *machine, context, object);
   if (failed(code))
     return mlir::failure();
-  maskOddIntegers(**code);
+  expandBitReversals(**code);
+  OddIntegers().run(**code);
   if (const llvm::Instruction *odd = findOddInteger(**code))
     return mlir::emitError(loc, "kernel '")
            << object.name << "' has an integer of "
