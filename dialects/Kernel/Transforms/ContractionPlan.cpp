@@ -328,20 +328,6 @@ std::string kernel::planContraction(FuncOp kernel, const TargetInfo &info) {
         storeVector(tb, v, C, point, masks[j]);
       }
   };
-  // Tiles of `step` rows from `begin` until fewer than that are left; where the
-  // next one would begin.
-  auto emitTiles = [&](Value begin, Value end, int64_t step, int64_t vectors,
-                       bool masked) -> Value {
-    Value count = arith::DivUIOp::create(
-        b, loc, arith::SubIOp::create(b, loc, end, begin), tb.index(step));
-    Value next = arith::AddIOp::create(
-        b, loc, begin, arith::MulIOp::create(b, loc, count, tb.index(step)));
-    auto loop = scf::ForOp::create(b, loc, begin, next, tb.index(step));
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(loop.getBody());
-    emitTile(loop.getInductionVar(), step, vectors, masked);
-    return next;
-  };
   auto emitRows = [&](bool masked) {
     // Of the last panel only the vectors that have columns.
     int64_t filled = vectors;
@@ -350,17 +336,9 @@ std::string kernel::planContraction(FuncOp kernel, const TargetInfo &info) {
     Value left = arith::SubIOp::create(b, loc, sizeM, mBlock);
     left = arith::MinUIOp::create(b, loc, left, tb.index(rows * blocks));
     Value end = arith::AddIOp::create(b, loc, mBlock, left);
-    Value at = emitTiles(mBlock, end, rows, filled, masked);
-    // What is left: all at once where that many are known, else by fours and
-    // ones.
-    SmallVector<int64_t> steps;
-    if (!staticM)
-      steps = {4, 1};
-    else if (*staticM % rows)
-      steps = {*staticM % rows};
-    for (int64_t step : steps)
-      if (step < rows)
-        at = emitTiles(at, end, step, filled, masked);
+    forRowTiles(tb, mBlock, end, staticM, rows, [&](Value at, int64_t count) {
+      emitTile(at, count, filled, masked);
+    });
   };
   if (exactN) {
     emitRows(false);

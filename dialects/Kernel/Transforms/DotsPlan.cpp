@@ -112,8 +112,6 @@ public:
 
 private:
   void tile(Value m0, int64_t rows, int64_t vectors, bool masked);
-  Value tiles(Value begin, Value end, int64_t step, int64_t vectors,
-              bool masked);
   void rowsOf(Value mBlock, bool masked);
   Value groupOfA(Value m, Value k, int64_t count);
   Value multiply(Value a, Value w, Value sum);
@@ -275,20 +273,6 @@ void Emitter::tile(Value m0, int64_t rows, int64_t vectors, bool masked) {
     }
 }
 
-/// Tiles of `step` rows from `begin` until fewer are left; where they end.
-Value Emitter::tiles(Value begin, Value end, int64_t step, int64_t vectors,
-                     bool masked) {
-  Value count = arith::DivUIOp::create(
-      b, loc, arith::SubIOp::create(b, loc, end, begin), tb.index(step));
-  Value next = arith::AddIOp::create(
-      b, loc, begin, arith::MulIOp::create(b, loc, count, tb.index(step)));
-  auto loop = scf::ForOp::create(b, loc, begin, next, tb.index(step));
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(loop.getBody());
-  tile(loop.getInductionVar(), step, vectors, masked);
-  return next;
-}
-
 void Emitter::rowsOf(Value mBlock, bool masked) {
   // Of the last panel only the vectors that have columns.
   int64_t filled = vectors, width = vectors * unit.n;
@@ -297,15 +281,9 @@ void Emitter::rowsOf(Value mBlock, bool masked) {
   Value left = arith::SubIOp::create(b, loc, sizeM, mBlock);
   left = arith::MinUIOp::create(b, loc, left, tb.index(rows * blocks));
   Value end = arith::AddIOp::create(b, loc, mBlock, left);
-  Value at = tiles(mBlock, end, rows, filled, masked);
-  SmallVector<int64_t> steps;
-  if (!staticM)
-    steps = {4, 1};
-  else if (*staticM % rows)
-    steps = {*staticM % rows};
-  for (int64_t step : steps)
-    if (step < rows)
-      at = tiles(at, end, step, filled, masked);
+  forRowTiles(tb, mBlock, end, staticM, rows, [&](Value at, int64_t count) {
+    tile(at, count, filled, masked);
+  });
 }
 
 std::string Emitter::run(const TargetInfo &info) {

@@ -11,6 +11,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
@@ -68,6 +69,31 @@ void kernel::storeVector(TileBuilder &tb, Value v, Value memref,
     vector::MaskedStoreOp::create(tb.b, tb.loc, memref, indices, mask, v);
   else
     vector::StoreOp::create(tb.b, tb.loc, v, memref, indices);
+}
+
+void kernel::forRowTiles(TileBuilder &tb, Value begin, Value end,
+                         std::optional<int64_t> known, int64_t rows,
+                         function_ref<void(Value, int64_t)> tile) {
+  OpBuilder &b = tb.b;
+  Location loc = tb.loc;
+  SmallVector<int64_t> steps = {rows};
+  if (!known)
+    steps.append({4, 1});
+  else if (*known % rows)
+    steps.push_back(*known % rows);
+  for (int64_t step : steps) {
+    if (step != steps.front() && step >= rows)
+      continue;
+    Value count = arith::DivUIOp::create(
+        b, loc, arith::SubIOp::create(b, loc, end, begin), tb.index(step));
+    Value next = arith::AddIOp::create(
+        b, loc, begin, arith::MulIOp::create(b, loc, count, tb.index(step)));
+    auto loop = scf::ForOp::create(b, loc, begin, next, tb.index(step));
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    tile(loop.getInductionVar(), step);
+    begin = next;
+  }
 }
 
 Value kernel::applyEpilogue(TileBuilder &tb, const Epilogue &epilogue,

@@ -29,6 +29,13 @@ mlir::Value loadVector(TileBuilder &tb, mlir::Value memref,
 void storeVector(TileBuilder &tb, mlir::Value v, mlir::Value memref,
                  mlir::ValueRange indices, mlir::Value mask);
 
+/// Calls `tile` with where it begins and its rows for [begin, end): tiles of
+/// `rows`, then what is left of `known` rows all at once, of unknown ones by
+/// fours and ones.
+void forRowTiles(TileBuilder &tb, mlir::Value begin, mlir::Value end,
+                 std::optional<int64_t> known, int64_t rows,
+                 llvm::function_ref<void(mlir::Value, int64_t)> tile);
+
 /// A consumer of an anchor's (contraction, convolution, reduction) result that
 /// runs before the store: elementwise over the anchor's parallel dims.
 struct Epilogue {
