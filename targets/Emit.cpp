@@ -199,8 +199,10 @@ isthmus::makeLanesModule(mlir::ModuleOp module, const TargetInfo &info,
     return mlir::failure();
   optimize(*code, machine, info);
   // Loaders would find a missing function, but only at the user's.
-  llvm::StringRef known[] = {facts.groupId.name, facts.laneId.name,
-                             facts.barrier.name};
+  llvm::SmallVector<llvm::StringRef> known = {
+      facts.groupId.name, facts.laneId.name, facts.barrier.name};
+  if (info.prefetchesCaches)
+    known.append(std::begin(facts.prefetch), std::end(facts.prefetch));
   for (llvm::Function &f : *code)
     if (f.isDeclaration() && !f.isIntrinsic() &&
         !llvm::is_contained(known, f.getName()))

@@ -47,6 +47,9 @@ struct TargetInfo {
   /// The most bytes that a lane copies to workgroup memory without waiting; 0:
   /// it loads and stores them.
   unsigned asyncCopyBytes = 0;
+  /// Caches bring what they are told of before it is loaded: a ring's producer
+  /// tells them of the slot after the one that it copies.
+  bool prefetchesCaches = false;
   /// A subgroup loads matrices of 8 rows of 16 bytes from workgroup memory
   /// together (kernel.load_matrices).
   bool matrixLoads = false;

@@ -8,6 +8,7 @@
 
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
@@ -249,17 +250,60 @@ static void lowerCopy(kernel::AsyncRunOp op, const TargetInfo &info,
   op.erase();
 }
 
+/// A call of what the vendor has for this, of whole elements or vectors.
+static LogicalResult lowerPrefetch(memref::PrefetchOp op,
+                                   const TargetInfo &info,
+                                   const LanesFacts &facts) {
+  int64_t bytes =
+      llvm::divideCeil(op.getMemRefType().getElementTypeBitWidth(), 8);
+  if (!info.prefetchesCaches || bytes > 16 || !llvm::isPowerOf2_64(bytes))
+    return op.emitError(info.name)
+           << " does not prefetch " << op.getMemRefType().getElementType();
+  OpBuilder b(op);
+  Location loc = op.getLoc();
+  MLIRContext *ctx = b.getContext();
+  Value pointer = pointerTo(b, loc, op.getMemref(), op.getIndices());
+  Value one = constantOf(b, loc, 64, 1);
+  const char *name = facts.prefetch[llvm::Log2_64(bytes)];
+  auto module = op->getParentOfType<ModuleOp>();
+  auto callee = module.lookupSymbol<LLVM::LLVMFuncOp>(name);
+  if (!callee) {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(module.getBody());
+    callee = LLVM::LLVMFuncOp::create(
+        b, loc, name,
+        LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(ctx),
+                                    {pointer.getType(), one.getType()}),
+        LLVM::Linkage::External, false, facts.callConvention);
+    callee.setNoUnwind(true);
+    callee.setWillReturn(true);
+    // It reads, and changes what nobody sees.
+    auto none = LLVM::ModRefInfo::NoModRef;
+    callee.setMemoryEffectsAttr(LLVM::MemoryEffectsAttr::get(
+        ctx, {none, LLVM::ModRefInfo::Ref, LLVM::ModRefInfo::ModRef, none, none,
+              none}));
+  }
+  LLVM::CallOp::create(b, loc, callee, ValueRange{pointer, one})
+      .setCConv(facts.callConvention);
+  op.erase();
+  return success();
+}
+
 LogicalResult isthmus::lowerLaneUnits(Operation *f, const TargetInfo &info,
                                       const LanesFacts &facts) {
   SmallVector<Operation *> ops;
   f->walk([&](Operation *op) {
-    if (isa<kernel::KernelDialect>(op->getDialect()))
+    if (isa<kernel::KernelDialect>(op->getDialect()) ||
+        isa<memref::PrefetchOp>(op))
       ops.push_back(op);
   });
   for (Operation *op : ops) {
     OpBuilder b(op);
     Location loc = op->getLoc();
-    if (auto mma = dyn_cast<kernel::LaneMmaOp>(op)) {
+    if (auto prefetch = dyn_cast<memref::PrefetchOp>(op)) {
+      if (failed(lowerPrefetch(prefetch, info, facts)))
+        return failure();
+    } else if (auto mma = dyn_cast<kernel::LaneMmaOp>(op)) {
       if (failed(lowerMma(mma, info)))
         return failure();
     } else if (auto load = dyn_cast<kernel::LoadMatricesOp>(op)) {

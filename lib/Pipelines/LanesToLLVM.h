@@ -58,6 +58,9 @@ struct LanesFacts {
   /// Assembly that waits for a lane's own writes to workgroup memory, and to
   /// bindings too, before a barrier; null where fences do that.
   const char *wait = nullptr, *wideWait = nullptr;
+  /// Where TargetInfo::prefetchesCaches: functions of an address in space 1 and
+  /// the number 1, as i64, for elements of 1, 2, 4, 8 and 16 bytes.
+  const char *prefetch[5] = {};
 };
 
 /// Rewrites the one kernel.func in `module`, form(lanes), into an LLVM function

@@ -41,19 +41,26 @@ static const std::pair<const char *, const char *> products[] = {
 static constexpr const char *kTriple = "spirv64v1.2-unknown-unknown";
 
 // OpenCL's names; LLVM's SPIR-V backend turns them into built-ins.
-static const LanesFacts facts = {CConv::SPIR_KERNEL,
-                                 CConv::SPIR_FUNC,
-                                 {"_Z12get_group_idj", 64, 0},
-                                 {"_Z12get_local_idj", 64, 0},
-                                 {"_Z7barrierj", 0, 1}, // 1: workgroup memory
-                                 {"_Z7barrierj", 0, 3}, // and global memory
-                                 LanesFacts::Shuffle::none,
-                                 nullptr,
-                                 /*fenceScope=*/nullptr,
-                                 /*fenceMemory=*/nullptr,
-                                 /*privateSpace=*/0,
-                                 /*bf16=*/false, // would need SPV_KHR_bfloat16
-                                 /*attributes=*/{}};
+static const LanesFacts facts = {
+    CConv::SPIR_KERNEL,
+    CConv::SPIR_FUNC,
+    {"_Z12get_group_idj", 64, 0},
+    {"_Z12get_local_idj", 64, 0},
+    {"_Z7barrierj", 0, 1}, // 1: workgroup memory
+    {"_Z7barrierj", 0, 3}, // and global memory
+    LanesFacts::Shuffle::none,
+    nullptr,
+    /*fenceScope=*/nullptr,
+    /*fenceMemory=*/nullptr,
+    /*privateSpace=*/0,
+    /*bf16=*/false, // would need SPV_KHR_bfloat16
+    /*attributes=*/{},
+    /*async=*/{},
+    /*loadMatrices=*/nullptr,
+    /*wait=*/nullptr,
+    /*wideWait=*/nullptr,
+    {"_Z8prefetchPU3AS1Khm", "_Z8prefetchPU3AS1Ktm", "_Z8prefetchPU3AS1Kjm",
+     "_Z8prefetchPU3AS1Kmm", "_Z8prefetchPU3AS1KDv4_jm"}};
 
 static std::optional<TargetInfo> parse(llvm::StringRef arch,
                                        std::string &error) {
@@ -68,6 +75,7 @@ static std::optional<TargetInfo> parse(llvm::StringRef arch,
     info.busyGroups = 64;
     info.maxGroup = row.maxGroup;
     info.workgroupBytes = row.workgroupBytes;
+    info.prefetchesCaches = true;
     std::string chip = &row == rows ? "" : std::string(",") + row.arch;
     info.requires_ = {{"intel.features", "spirv64" + chip}};
     return info;

@@ -13,7 +13,8 @@
 /// A sum that may be reordered is made by a workgroup a row.
 // TILED-DAG: remark: k_reduction_{{.*}}: rows: taken
 // TILED-NOT: func.func @init
-// TILED: kernel.func @k_contraction{{.*}} form(tiled) {{.*}} grid(affine_map<() -> (1)>) group 64 plan "tiles"
+// TILED: kernel.func @k_contraction{{.*}} form(tiled) {{.*}} grid(affine_map<() -> (1)>) group 64 plan "tiles 32x32x16 ring 2"
+// TILED: kernel.ring : <2 x (memref<32x16xf32, 3>, memref<16x32xf32, 3>)>
 // TILED: kernel.mma {{.*}} : memref<32x16xf32, 3>, memref<16x32xf32, 3>, vector<32x32xf32>
 // TILED: scf.forall
 // TILED: arith.negf

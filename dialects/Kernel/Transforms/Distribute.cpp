@@ -210,6 +210,49 @@ LogicalResult LaneBuilder::emitIf(scf::IfOp op) {
 // Points and effects
 //===----------------------------------------------------------------------===//
 
+Value LaneBuilder::sizeOf(Location loc, OpFoldResult v) {
+  if (auto attr = dyn_cast<Attribute>(v))
+    return index(loc, cast<IntegerAttr>(attr).getInt());
+  return uniform(cast<Value>(v));
+}
+
+/// Takes the loop's induction variables from the number of a point.
+void LaneBuilder::takePoint(scf::ForallOp forall, Value point) {
+  Location loc = forall.getLoc();
+  SmallVector<OpFoldResult> sizes = forall.getMixedUpperBound();
+  Value rest = point;
+  for (int64_t i = int64_t(sizes.size()) - 1; i >= 0; --i) {
+    bool last = llvm::all_of(ArrayRef(sizes).take_front(i), isOneInteger);
+    Value iv = forall.getInductionVar(i);
+    if (isOneInteger(sizes[i])) {
+      map.map(iv, index(loc, 0));
+    } else if (last) {
+      map.map(iv, rest);
+      rest = index(loc, 0);
+    } else {
+      Value size = sizeOf(loc, sizes[i]);
+      map.map(iv, arith::RemUIOp::create(b, loc, rest, size));
+      rest = arith::DivUIOp::create(b, loc, rest, size);
+    }
+  }
+}
+
+void LaneBuilder::forStagedPoints(scf::ForallOp forall, int64_t points,
+                                  function_ref<void(Value)> body) {
+  Location loc = forall.getLoc();
+  for (int64_t first = 0; first < points; first += group) {
+    Value point = lane;
+    if (first)
+      point = arith::AddIOp::create(b, loc, lane, index(loc, first));
+    Value guard;
+    if (first + group > points)
+      guard = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, point,
+                                    index(loc, points));
+    takePoint(forall, point);
+    body(guard);
+  }
+}
+
 /// Each lane runs the points lane, lane + group, ... of the loop's space.
 LogicalResult LaneBuilder::deal(scf::ForallOp forall) {
   if (forall.getNumResults() || !forall.isNormalized())
@@ -217,11 +260,12 @@ LogicalResult LaneBuilder::deal(scf::ForallOp forall) {
                             "to lanes");
   Location loc = forall.getLoc();
   SmallVector<OpFoldResult> sizes = forall.getMixedUpperBound();
-  auto value = [&](OpFoldResult v) -> Value {
-    if (auto attr = dyn_cast<Attribute>(v))
-      return index(loc, cast<IntegerAttr>(attr).getInt());
-    return uniform(cast<Value>(v));
-  };
+  if (int64_t points; isStaged(forall, points)) {
+    forStagedPoints(forall, points,
+                    [&](Value guard) { stage(*forall.getBody(), guard); });
+    return success();
+  }
+
   Value total;
   int64_t most = 1; // -1: unknown
   for (OpFoldResult size : sizes) {
@@ -232,46 +276,16 @@ LogicalResult LaneBuilder::deal(scf::ForallOp forall) {
     most = n && most >= 0 ? most * *n : -1;
     if (isOneInteger(size))
       continue;
-    total =
-        total ? arith::MulIOp::create(b, loc, total, value(size)) : value(size);
+    Value count = sizeOf(loc, size);
+    total = total ? arith::MulIOp::create(b, loc, total, count) : count;
   }
   if (!total)
     total = index(loc, 1);
   bool isConstant = llvm::all_of(sizes, llvm::IsaPred<Attribute>);
-  // Takes the loop's induction variables from the number of a point.
-  auto take = [&](Value point) {
-    Value rest = point;
-    for (int64_t i = int64_t(sizes.size()) - 1; i >= 0; --i) {
-      bool last = llvm::all_of(ArrayRef(sizes).take_front(i), isOneInteger);
-      Value iv = forall.getInductionVar(i);
-      if (isOneInteger(sizes[i])) {
-        map.map(iv, index(loc, 0));
-      } else if (last) {
-        map.map(iv, rest);
-        rest = index(loc, 0);
-      } else {
-        Value size = value(sizes[i]);
-        map.map(iv, arith::RemUIOp::create(b, loc, rest, size));
-        rest = arith::DivUIOp::create(b, loc, rest, size);
-      }
-    }
-  };
   auto isMine = [&](Value point) -> Value {
     return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, point,
                                  total);
   };
-
-  if (isConstant && canStage(forall, most)) {
-    for (int64_t first = 0; first < most; first += group) {
-      Value point = lane;
-      if (first)
-        point = arith::AddIOp::create(b, loc, lane, index(loc, first));
-      Value guard = first + group > most ? isMine(point) : Value();
-      take(point);
-      stage(*forall.getBody(), guard);
-    }
-    return success();
-  }
 
   WalkResult fills = forall.walk([](Operation *op) {
     return llvm::any_of(op->getOperands(),
@@ -300,7 +314,7 @@ LogicalResult LaneBuilder::deal(scf::ForallOp forall) {
     if (even)
       point = arith::AddIOp::create(b, loc, point, lane);
   }
-  take(point);
+  takePoint(forall, point);
   for (Operation &op : forall.getBody()->without_terminator())
     b.clone(op, map);
   return success();

@@ -10,9 +10,10 @@
 // have met after its release. Where a loop waits for a slot before it acquires
 // the next one, the barrier of the wait serves both.
 //
-// A target that copies in no other way loads to registers and stores. What
-// comes into a slot is then stored only before the slot is waited for, or where
-// this step's slot is released: loads are under way while the step is computed.
+// What a target copies in no other way goes by loads to registers and stores.
+// It is stored only before the slot is waited for, or where this step's slot is
+// released: loads are under way while the step is computed. Where the target's
+// caches can be told, lanes touch what they will load for the slot after that.
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Kernel/Transforms/Lanes.h"
@@ -98,8 +99,9 @@ LogicalResult LaneBuilder::emitRing(Operation *op) {
   }
   LaneRing &ring = rings[op->getOperand(0)];
   auto type = cast<RingType>(op->getOperand(0).getType());
-  if (isa<RingCommitOp>(op)) {
+  if (auto commit = dyn_cast<RingCommitOp>(op)) {
     AsyncCommitOp::create(b, loc);
+    prefetchNext(commit);
   } else if (isa<RingReleaseOp>(op)) {
     storeStaged(loc);
     ring.reading = true;
@@ -131,8 +133,8 @@ void LaneBuilder::enterRings(scf::ForOp loop) {
 // Through registers
 //===----------------------------------------------------------------------===//
 
-/// More registers than this are not set aside.
-static constexpr int64_t kMostStagedPoints = 8;
+/// Of one loop, a lane: more registers than this are not set aside.
+static constexpr int64_t kMostStagedBytes = 128, kMostStagedPoints = 16;
 
 /// The tile of a ring that `op` fills, or null.
 static Value filledTile(Operation *op) {
@@ -146,15 +148,35 @@ static Value filledTile(Operation *op) {
   return tile && tile.getDefiningOp<RingAcquireOp>() ? tile : Value();
 }
 
-bool LaneBuilder::canStage(scf::ForallOp forall, int64_t points) {
-  if (info.asyncCopyBytes || points > kMostStagedPoints * group)
-    return false;
-  bool any = false;
+/// The bytes that `op` writes there.
+static int64_t filledBytes(Operation *op) {
+  if (auto run = dyn_cast<AsyncRunOp>(op))
+    return int64_t(run.getCount()) *
+           cast<MemRefType>(run.getTile().getType()).getElementTypeBitWidth() /
+           8;
+  Type type = op->getOperand(0).getType();
+  int64_t count = 1;
+  if (auto vector = dyn_cast<VectorType>(type))
+    count = vector.getNumElements();
+  return llvm::divideCeil(
+      count * getElementTypeOrSelf(type).getIntOrFloatBitWidth(), 8);
+}
+
+bool LaneBuilder::isStaged(scf::ForallOp forall, int64_t &points) {
+  points = 1;
+  for (OpFoldResult size : forall.getMixedUpperBound()) {
+    auto n = getConstantIntValue(size);
+    if (!n)
+      return false;
+    points *= *n;
+  }
+  int64_t bytes = 0;
   for (Operation &op : forall.getBody()->without_terminator()) {
     Value tile = filledTile(&op);
     if (tile) {
-      any = true;
-      if (tile.getDefiningOp()->getBlock() != forall->getBlock())
+      bytes += filledBytes(&op);
+      if (tile.getDefiningOp()->getBlock() != forall->getBlock() ||
+          (isa<AsyncRunOp>(op) && info.asyncCopyBytes))
         return false;
       continue;
     }
@@ -167,7 +189,8 @@ bool LaneBuilder::canStage(scf::ForallOp forall, int64_t points) {
     if (result.wasInterrupted())
       return false;
   }
-  return any;
+  return bytes && points <= kMostStagedPoints * group &&
+         points * bytes <= kMostStagedBytes * group;
 }
 
 /// What `run` copies: zeros where it is not valid.
@@ -283,4 +306,84 @@ void LaneBuilder::storeStaged(Location loc) {
       store->setAttr("alignment", s.alignment);
   }
   staged.clear();
+}
+
+//===----------------------------------------------------------------------===//
+// Ahead of the registers
+//===----------------------------------------------------------------------===//
+
+/// Whether an address is cheap enough to be computed once more.
+static bool isCheap(scf::ForallOp forall) {
+  WalkResult result = forall.walk([](Operation *op) {
+    return isa<arith::DivUIOp, arith::RemUIOp, arith::DivSIOp, arith::RemSIOp>(
+               op)
+               ? WalkResult::interrupt()
+               : WalkResult::advance();
+  });
+  return !result.wasInterrupted();
+}
+
+/// Tells the caches what a point will read of the bindings. The loads, of
+/// which only those stay that addresses need, are what runs later, guards and
+/// all: nothing outside of a binding is touched.
+void LaneBuilder::prefetchPoint(Block &body) {
+  auto touch = [&](Operation *op) {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPoint(op);
+    auto at = [&](Value memref, ValueRange indices) {
+      if (!cast<MemRefType>(memref.getType()).getMemorySpace())
+        memref::PrefetchOp::create(b, op->getLoc(), memref, indices,
+                                   /*isWrite=*/false, /*localityHint=*/3,
+                                   /*isDataCache=*/true);
+    };
+    if (auto load = dyn_cast<memref::LoadOp>(op))
+      at(load.getMemRef(), load.getIndices());
+    else if (auto load = dyn_cast<vector::LoadOp>(op))
+      at(load.getBase(), load.getIndices());
+  };
+  for (Operation &op : body.without_terminator()) {
+    if (auto run = dyn_cast<AsyncRunOp>(op)) {
+      Operation *load = loadOf(b, run, map).getDefiningOp();
+      load->walk(touch);
+    } else if (!filledTile(&op)) {
+      b.clone(op, map)->walk(touch);
+    }
+  }
+}
+
+void LaneBuilder::prefetchNext(RingCommitOp commit) {
+  if (!info.prefetchesCaches)
+    return;
+  // What fills a slot stands between its acquire and its commit.
+  RingAcquireOp acquire;
+  for (auto op : commit->getBlock()->getOps<RingAcquireOp>())
+    if (op.getRing() == commit.getRing() && op.getSlot() == commit.getSlot())
+      acquire = op;
+  if (!acquire)
+    return;
+  Location loc = commit.getLoc();
+  IRMapping held = map;
+  map.map(
+      commit.getSlot(),
+      arith::AddIOp::create(b, loc, uniform(commit.getSlot()), index(loc, 1)));
+  for (Operation *op = acquire->getNextNode(); op != commit;
+       op = op->getNextNode()) {
+    auto forall = dyn_cast<scf::ForallOp>(op);
+    int64_t points;
+    if (!forall) {
+      if (isPure(op))
+        b.clone(*op, map);
+    } else if (isStaged(forall, points) && isCheap(forall)) {
+      forStagedPoints(forall, points, [&](Value guard) {
+        if (!guard)
+          return prefetchPoint(*forall.getBody());
+        auto branch =
+            scf::IfOp::create(b, loc, guard, /*withElseRegion=*/false);
+        OpBuilder::InsertionGuard inside(b);
+        b.setInsertionPoint(branch.thenBlock()->getTerminator());
+        prefetchPoint(*forall.getBody());
+      });
+    }
+  }
+  map = held;
 }

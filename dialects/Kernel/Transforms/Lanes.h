@@ -136,9 +136,18 @@ private:
   bool isOfRing(mlir::Operation *op);
   mlir::LogicalResult emitRing(mlir::Operation *op);
   void enterRings(mlir::scf::ForOp loop);
-  bool canStage(mlir::scf::ForallOp forall, int64_t points);
+  mlir::Value sizeOf(mlir::Location loc, mlir::OpFoldResult v);
+  void takePoint(mlir::scf::ForallOp forall, mlir::Value point);
+  /// Whether what `forall` fills of a slot waits in registers; its points.
+  bool isStaged(mlir::scf::ForallOp forall, int64_t &points);
+  /// Runs `body` for each point that a lane has, one after the other, with what
+  /// says whether there is one; null: always.
+  void forStagedPoints(mlir::scf::ForallOp forall, int64_t points,
+                       llvm::function_ref<void(mlir::Value guard)> body);
   void stage(mlir::Block &body, mlir::Value guard);
   void storeStaged(mlir::Location loc);
+  void prefetchPoint(mlir::Block &body);
+  void prefetchNext(RingCommitOp commit);
   mlir::LogicalResult findAnchors(mlir::Region &tiled);
   mlir::LogicalResult anchor(mlir::Value tile, Anchor anchor,
                              mlir::Operation *op);

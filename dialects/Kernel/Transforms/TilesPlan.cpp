@@ -6,10 +6,10 @@
 //===----------------------------------------------------------------------===//
 //
 // For targets that run lanes. A workgroup computes a tile of C[m, n] = sum over
-// k of A[m, k] * B[k, n]: it brings slices of A and B to workgroup memory, adds
-// their product to a tile in registers, and hands the result on by way of
-// workgroup memory, so that the stores and the epilogue go side by side along
-// n.
+// k of A[m, k] * B[k, n]: it brings slices of A and B to a ring in workgroup
+// memory, one ahead, adds their product to a tile in registers, and hands the
+// result on by way of workgroup memory, so that the stores and the epilogue go
+// side by side along n.
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Kernel/Transforms/Plans.h"
@@ -19,6 +19,7 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "llvm/Support/FormatVariadic.h"
 
 using namespace mlir;
 using namespace isthmus;
@@ -26,14 +27,25 @@ using namespace isthmus::kernel;
 
 namespace {
 struct TileShape {
-  int64_t m, n, k, lanes;
+  int64_t m, n, k, slots, lanes;
 };
 } // namespace
 
-static TileShape chooseShape(std::optional<int64_t> m, std::optional<int64_t> n,
+static int64_t bytesOf(Type type) {
+  return llvm::divideCeil(type.getIntOrFloatBitWidth(), 8);
+}
+
+static TileShape chooseShape(TileBuilder &tb, const Product &p,
                              const TargetInfo &info) {
+  auto m = getConstantIntValue(productOf(tb, p.m)),
+       n = getConstantIntValue(productOf(tb, p.n));
   TileShape shape{fitTile(m, kProductTile, 16), fitTile(n, kProductTile, 16),
-                  16, 0};
+                  16, 1, 0};
+  // The next slice is under way where there is memory for it.
+  int64_t slot = (shape.m + shape.n) * shape.k * bytesOf(p.type),
+          result = shape.m * shape.n * bytesOf(p.sum);
+  if (2 * slot + result <= int64_t(info.workgroupBytes))
+    shape.slots = 2;
   // Sixteen sums a lane, unless that leaves less than a subgroup.
   shape.lanes = std::clamp<int64_t>(shape.m * shape.n / 16, 32,
                                     std::min(256u, info.maxGroup));
@@ -41,9 +53,8 @@ static TileShape chooseShape(std::optional<int64_t> m, std::optional<int64_t> n,
 }
 
 /// Memory of the workgroup's.
-static Value allocate(TileBuilder &tb, ArrayRef<int64_t> shape, Type type) {
-  return AllocOp::create(
-      tb.b, tb.loc, MemRefType::get(shape, type, AffineMap(), kWorkgroupSpace));
+static MemRefType memoryOf(ArrayRef<int64_t> shape, Type type) {
+  return MemRefType::get(shape, type, AffineMap(), kWorkgroupSpace);
 }
 
 /// Runs `body` for every point of a `rows` x `columns` tile, the rows innermost
@@ -72,9 +83,11 @@ static void emitProduct(TileBuilder &tb, const Product &p,
       arith::MulIOp::create(b, loc, at[at.size() - 2], tb.index(shape.m));
   Value n0 = arith::MulIOp::create(b, loc, at.back(), tb.index(shape.n));
   Value sizeM = tb.toValue(M), sizeN = tb.toValue(N), sizeK = tb.toValue(K);
-  Value tileA = allocate(tb, {shape.m, shape.k}, p.type),
-        tileB = allocate(tb, {shape.k, shape.n}, p.type),
-        tileC = allocate(tb, {shape.m, shape.n}, p.sum);
+  Type slices[] = {memoryOf({shape.m, shape.k}, p.type),
+                   memoryOf({shape.k, shape.n}, p.type)};
+  Value ring = RingOp::create(
+      b, loc, RingType::get(b.getContext(), shape.slots, slices));
+  Value tileC = AllocOp::create(b, loc, memoryOf({shape.m, shape.n}, p.sum));
   auto bring = [&](Value tile, Value i0, Value sizeI, Value j0, Value sizeJ,
                    bool transposed, function_ref<Value(Value, Value)> element) {
     auto type = cast<MemRefType>(tile.getType());
@@ -105,27 +118,50 @@ static void emitProduct(TileBuilder &tb, const Product &p,
             });
   };
 
+  auto bringSlot = [&](Value slot) {
+    auto tiles = RingAcquireOp::create(b, loc, slices, ring, slot);
+    Value k0 = arith::MulIOp::create(b, loc, slot, tb.index(shape.k));
+    bring(tiles.getResult(0), m0, sizeM, k0, sizeK, p.a.alongOuter,
+          [&](Value m, Value k) {
+            return p.a.element(batch, tb.coordinatesOf(m, p.m),
+                               tb.coordinatesOf(k, p.k), /*narrow=*/false);
+          });
+    bring(tiles.getResult(1), k0, sizeK, n0, sizeN, !p.b.alongOuter,
+          [&](Value k, Value n) {
+            return p.b.element(batch, tb.coordinatesOf(n, p.n),
+                               tb.coordinatesOf(k, p.k), /*narrow=*/false);
+          });
+    RingCommitOp::create(b, loc, ring, slot);
+  };
+
+  Value zero = tb.index(0), one = tb.index(1);
+  if (shape.slots > 1)
+    bringSlot(zero);
   auto accumulator = VectorType::get({shape.m, shape.n}, p.sum);
   Value start = vector::BroadcastOp::create(b, loc, accumulator, p.start());
-  auto loop =
-      scf::ForOp::create(b, loc, tb.index(0), sizeK, tb.index(shape.k), start);
+  auto loop = scf::ForOp::create(
+      b, loc, zero, tb.toValue(tb.ceilDiv(K, shape.k)), one, start);
   {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(loop.getBody());
-    Value k0 = loop.getInductionVar();
-    bring(tileA, m0, sizeM, k0, sizeK, p.a.alongOuter, [&](Value m, Value k) {
-      return p.a.element(batch, tb.coordinatesOf(m, p.m),
-                         tb.coordinatesOf(k, p.k), /*narrow=*/false);
-    });
-    bring(tileB, k0, sizeK, n0, sizeN, !p.b.alongOuter, [&](Value k, Value n) {
-      return p.b.element(batch, tb.coordinatesOf(n, p.n),
-                         tb.coordinatesOf(k, p.k), /*narrow=*/false);
-    });
-    Value next = MmaOp::create(b, loc, accumulator, tileA, tileB,
-                               loop.getRegionIterArg(0), StringAttr());
+    Value step = loop.getInductionVar();
+    auto wait = [&] { return RingWaitOp::create(b, loc, slices, ring, step); };
+    // Its barrier frees the slot that is brought next. What is brought past
+    // the end is zeros.
+    RingWaitOp now;
+    if (shape.slots > 1) {
+      now = wait();
+      bringSlot(arith::AddIOp::create(b, loc, step, one));
+    } else {
+      bringSlot(step);
+      now = wait();
+    }
+    Value next =
+        MmaOp::create(b, loc, accumulator, now.getResult(0), now.getResult(1),
+                      loop.getRegionIterArg(0), StringAttr());
+    RingReleaseOp::create(b, loc, ring, step);
     scf::YieldOp::create(b, loc, next);
   }
-  Value zero = tb.index(0);
   vector::TransferWriteOp::create(b, loc, loop.getResult(0), tileC,
                                   ValueRange{zero, zero},
                                   ArrayRef<bool>{true, true});
@@ -152,10 +188,11 @@ std::string kernel::planTiles(FuncOp kernel, const TargetInfo &info) {
       [&](TileBuilder &tb, const Product &p, std::string &plan) -> std::string {
         if (isThin(tb, p))
           return "too thin for tiles";
-        emitProduct(tb, p,
-                    chooseShape(getConstantIntValue(productOf(tb, p.m)),
-                                getConstantIntValue(productOf(tb, p.n)), info));
-        plan = "tiles";
+        TileShape shape = chooseShape(tb, p, info);
+        emitProduct(tb, p, shape);
+        plan = llvm::formatv("tiles {0}x{1}x{2} ring {3}", shape.m, shape.n,
+                             shape.k, shape.slots)
+                   .str();
         return "";
       });
 }
