@@ -7,10 +7,10 @@ that take blocks on, and such that need channels first in between.
 import sys
 
 import numpy as np
-from onnx import helper
+from onnx import helper, numpy_helper
 
 import against_ort
-from against_ort import BOOL, F32, node, scalar, weight
+from against_ort import BOOL, F16, F32, node, scalar, weight
 
 SIZES = {"n": [1, 3]}
 VARIANTS = [["--target=cpu:x86-64-v3"], ["--target=cpu:x86-64-v2"], ["--test-refuse-plans=1"]]
@@ -27,6 +27,8 @@ WEIGHTS = [
     weight("to24", 24, 32, 3, 3), weight("from24", 32, 24, 3, 3), weight("d24", 24, 1, 3, 3), weight("b24", 24),
     weight("to29", 29, 32, 1, 1), weight("b29", 29), weight("c24", 24, 1, 1), weight("k5", 24, 32, 5),
     weight("k3", 32, 24, 3), weight("column", 24, 32, 5, 1), weight("c24_1", 1, 24, 1),
+    weight("few", 3, 32, 3, 3), weight("few1", 3, 32, 1, 1), weight("b3", 3), scalar("low24", [-300.0] * 24), scalar("much", 300.0),
+    scalar("more", 225.0), scalar("less", 1e-3),
 ]
 SIGNAL, COLUMN = {"x": (F32, ["n", 32, 37])}, {"x": (F32, ["n", 32, 37, 1])}
 IMAGE, X = {"x": (F32, ["n", 3, 30, 25])}, {"x": (F32, ["n", 32, 13, 11])}
@@ -93,6 +95,13 @@ MODELS = {
     "left_over_infinite_conv": ([convolution("to24 b24", "a", **SAME), node("Exp", "a", "c"),
                                  node("Reciprocal", "c", "d"), node("Clip", "d zero one", "e"),
                                  convolution("from24", source="e")], X),
+    # In f16 a lane of no channel could be what f16 has not, times zero.
+    "left_over_added": ([convolution("to24 low24", "a", **SAME), node("Add", "a much", "c"), node("Mul", "c more", "d"),
+                         node("Mul", "d less", "e"), convolution("from24", source="e")], X),
+    # With few channels of its own: channels stay first.
+    "plain": ([convolution("few", "a", pads=[1, 2, 1, 0]), node("Relu", "a", "y")], X),
+    "plain_stride": ([convolution("few b3", strides=[2, 2])], X),
+    "plain_row": ([convolution("few1 b3")], X),
     "left_over_channels": ([convolution("to24", "a", **SAME), node("Mul", "a c24", "c"),
                             convolution("from24", source="c")], X),
     "left_over_pool": ([convolution("to24", "a", **SAME), node("MaxPool", "a", "c", kernel_shape=[2, 2]),
@@ -116,4 +125,19 @@ def whole(nodes, inputs):
     return nodes, inputs, outputs, WEIGHTS + SPLITS, None
 
 
-sys.exit(against_ort.main({name: whole(*model) for name, model in MODELS.items()}, SIZES, VARIANTS))
+# The same in f16, with f32 only where ONNX has it.
+HALVES = ["stride_4", "two", "many_channels", "dilated", "pointwise", "row", "residual", "groups_blocked", "depthwise",
+          "depthwise_stride", "norm", "max_pool", "average_pool", "mean", "concat", "left_over",
+          "left_over_infinite_conv", "left_over_added", "left_over_channels", "left_over_depthwise", "signal", "column",
+          "plain", "plain_stride", "plain_row"]
+
+
+def half(nodes, inputs):
+    narrow = [numpy_helper.from_array(a.astype(np.float16) if a.dtype == np.float32 else a, w.name)
+              for w in WEIGHTS + SPLITS for a in [numpy_helper.to_array(w)]]
+    return nodes, {name: (F16, dims) for name, (_, dims) in inputs.items()}, {"y": F16}, narrow, None
+
+
+failed = against_ort.main({name: whole(*model) for name, model in MODELS.items()}, SIZES, VARIANTS)
+failed |= against_ort.main({f"half_{name}": half(*MODELS[name]) for name in HALVES}, SIZES, VARIANTS[1:])
+sys.exit(failed)

@@ -7,6 +7,7 @@
 #include "dialects/Graph/Transforms/Blocked.h"
 #include "dialects/Graph/Transforms/Blocker.h"
 #include "dialects/Graph/Transforms/Packing.h"
+#include "dialects/Kernel/Transforms/VectorBody.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -22,7 +23,8 @@ using Iterator = utils::IteratorType;
 
 bool graph::areImages(Type type) {
   auto tensor = dyn_cast<RankedTensorType>(type);
-  return tensor && tensor.getRank() >= 3 && tensor.getElementType().isF32() &&
+  return tensor && tensor.getRank() >= 3 &&
+         kernel::isSummedInF32(tensor.getElementType()) &&
          llvm::none_of(tensor.getShape().drop_front(), [](int64_t d) {
            return ShapedType::isDynamic(d) || d == 0;
          });
@@ -44,12 +46,20 @@ void Blocker::visit(Operation *op) {
     replaced.insert(op);
 }
 
-/// Whether finite operands give finite results.
+/// Whether finite operands give finite results, as f32 has room enough for what
+/// models compute; zeros that a constant is added to in f16 may not.
 static bool staysFinite(linalg::GenericOp op) {
-  return llvm::all_of(op.getRegion().front(), [](Operation &inner) {
+  bool narrow = getElementTypeOrSelf(op->getResult(0).getType()).isF16();
+  return llvm::all_of(op.getRegion().front(), [&](Operation &inner) {
+    if (isa<arith::AddFOp, arith::SubFOp>(inner) && narrow &&
+        llvm::any_of(inner.getOperands(), [](Value v) {
+          return isa_and_nonnull<arith::ConstantOp>(v.getDefiningOp());
+        }))
+      return false;
     return isa<arith::ConstantOp, arith::AddFOp, arith::SubFOp, arith::MulFOp,
                arith::MaximumFOp, arith::MinimumFOp, arith::NegFOp,
-               arith::CmpFOp, arith::SelectOp, linalg::YieldOp>(inner);
+               arith::CmpFOp, arith::SelectOp, arith::ExtFOp, arith::TruncFOp,
+               linalg::YieldOp>(inner);
   });
 }
 
@@ -308,7 +318,8 @@ bool Blocker::concat(ParallelOp op) {
     Value before =
         arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, at[1],
                               constant(b, loc, ends[middle - 1]));
-    auto branch = scf::IfOp::create(b, loc, b.getF32Type(), before, true);
+    auto branch =
+        scf::IfOp::create(b, loc, type.getElementType(), before, true);
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(&branch.getThenRegion().front());
     scf::YieldOp::create(b, loc, pick(lo, middle));

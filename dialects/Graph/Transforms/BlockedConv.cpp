@@ -7,6 +7,7 @@
 #include "dialects/Graph/Transforms/Blocker.h"
 
 #include "dialects/Graph/Transforms/Packing.h"
+#include "dialects/Kernel/Transforms/Product.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -23,18 +24,33 @@ using Iterator = utils::IteratorType;
 /// From so many channels on, an input is packed for a single convolution.
 static constexpr int64_t kManyChannels = 64;
 
-Value Blocker::addBias(OpBuilder &b, Location loc, Value y, Value bias) {
-  auto type = cast<RankedTensorType>(y.getType());
+Value Blocker::finishSums(OpBuilder &b, Location loc, Value y, Value bias,
+                          Type element) {
+  auto sums = cast<RankedTensorType>(y.getType());
+  Type sumType = sums.getElementType();
+  if (!bias && element == sumType)
+    return y;
+  auto type = RankedTensorType::get(sums.getShape(), element);
   AffineMap identity = b.getMultiDimIdentityMap(5);
+  SmallVector<Value> inputs = {y};
+  SmallVector<AffineMap> maps = {identity};
+  if (bias) {
+    inputs.push_back(packVector(b, loc, bias));
+    maps.push_back(identity.getSubMap({1, 4}));
+  }
+  maps.push_back(identity);
   return linalg::GenericOp::create(
-             b, loc, type, ValueRange{y, packVector(b, loc, bias)},
-             empty(b, loc, type, y),
-             ArrayRef<AffineMap>{identity, identity.getSubMap({1, 4}),
-                                 identity},
+             b, loc, type, inputs, empty(b, loc, type, y), maps,
              SmallVector<Iterator>(5, Iterator::parallel),
-             [](OpBuilder &nested, Location at, ValueRange args) {
-               Value sum = arith::AddFOp::create(nested, at, args[0], args[1]);
-               linalg::YieldOp::create(nested, at, sum);
+             [&](OpBuilder &nested, Location at, ValueRange args) {
+               Value v = args[0];
+               if (bias)
+                 v = arith::AddFOp::create(
+                     nested, at, v,
+                     kernel::widened(nested, at, args[1], sumType));
+               if (element != sumType)
+                 v = arith::TruncFOp::create(nested, at, element, v);
+               linalg::YieldOp::create(nested, at, v);
              })
       .getResult(0);
 }
@@ -83,8 +99,10 @@ Value Blocker::convolve(OpBuilder &b, ConvOp op, const Window &w, Value x,
     wAt.push_back(lane);
   }
   wAt.push_back(d[4]);
-  RankedTensorType type = typeOf(w.result);
-  Value nothing = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
+  // Sums of f16 and bf16 are in f32 until the bias is in them.
+  Type sumType = kernel::accumulatorOf(op);
+  auto type = RankedTensorType::get(typeOf(w.result).getShape(), sumType);
+  Value nothing = arith::ConstantOp::create(b, loc, b.getZeroAttr(sumType));
   Value init = linalg::FillOp::create(b, loc, nothing,
                                       empty(b, loc, type, op.getResult()))
                    .getResult(0);
@@ -97,10 +115,11 @@ Value Blocker::convolve(OpBuilder &b, ConvOp op, const Window &w, Value x,
                  AffineMap::get(loops, 0, wAt, context),
                  AffineMap::get(loops, 0, ArrayRef(d).take_front(5), context)},
              kinds,
-             [](OpBuilder &nested, Location at, ValueRange args) {
-               Value product =
-                   arith::MulFOp::create(nested, at, args[0], args[1],
-                                         arith::FastMathFlags::contract);
+             [&](OpBuilder &nested, Location at, ValueRange args) {
+               Value product = arith::MulFOp::create(
+                   nested, at, kernel::widened(nested, at, args[0], sumType),
+                   kernel::widened(nested, at, args[1], sumType),
+                   arith::FastMathFlags::contract);
                Value sum =
                    arith::AddFOp::create(nested, at, args[2], product,
                                          arith::FastMathFlags::contract);
@@ -174,8 +193,7 @@ bool Blocker::convolution(ConvOp op) {
     x = pad(b, loc, x, pads);
   filter = packFilter(b, loc, filter, bool(in), depthwise);
   Value y = convolve(b, op, w, x, filter, bool(in));
-  if (op.getBias())
-    y = addBias(b, loc, y, op.getBias());
+  y = finishSums(b, loc, y, op.getBias(), yType.getElementType());
   if (flat)
     y = ReshapeOp::create(b, loc, typeOf(yType), y, numberOf(y));
   if (depthwise && dirty.contains(in))

@@ -199,14 +199,14 @@ Value Blocker::pad(OpBuilder &b, Location loc, Value x,
                                      constant(b, loc, type.getDimSize(d)));
     inside = inside ? Value(arith::AndIOp::create(b, loc, inside, ok)) : ok;
   }
-  auto branch = scf::IfOp::create(b, loc, b.getF32Type(), inside, true);
+  auto branch = scf::IfOp::create(b, loc, type.getElementType(), inside, true);
   {
     OpBuilder::InsertionGuard inBranch(b);
     b.setInsertionPointToStart(&branch.getThenRegion().front());
     Value v = memref::LoadOp::create(b, loc, block.getArgument(5), from);
     scf::YieldOp::create(b, loc, v);
     b.setInsertionPointToStart(&branch.getElseRegion().front());
-    v = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
+    v = arith::ConstantOp::create(b, loc, b.getZeroAttr(type.getElementType()));
     scf::YieldOp::create(b, loc, v);
   }
   memref::StoreOp::create(b, loc, branch.getResult(0), block.getArgument(6),

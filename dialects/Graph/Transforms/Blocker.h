@@ -14,7 +14,7 @@
 
 namespace isthmus::graph {
 
-/// N x C x .. of f32 whose sizes are known, but for their number.
+/// N x C x .. of f32, f16 or bf16 whose sizes are known, but for their number.
 bool areImages(mlir::Type type);
 
 /// A convolution over rows and pixels; one over pixels alone has one row.
@@ -70,9 +70,10 @@ private:
   /// Zeros around images of rank 5.
   mlir::Value pad(mlir::OpBuilder &b, mlir::Location loc, mlir::Value x,
                   llvm::ArrayRef<int64_t> pads);
-  mlir::Value addBias(mlir::OpBuilder &b, mlir::Location loc, mlir::Value y,
-                      mlir::Value bias);
-  /// The sum itself, over unpadded images of two spatial dims.
+  /// The sums `y` with the bias, if there is one, rounded to `element`.
+  mlir::Value finishSums(mlir::OpBuilder &b, mlir::Location loc, mlir::Value y,
+                         mlir::Value bias, mlir::Type element);
+  /// The sums themselves, in f32, over unpadded images of two spatial dims.
   mlir::Value convolve(mlir::OpBuilder &b, ConvOp op, const Window &w,
                        mlir::Value x, mlir::Value filter, bool isBlocked);
 

@@ -202,8 +202,9 @@ linalg::GenericOp graph::findEpilogue(Operation *anchor,
   // Lanes run it on scalars.
   if (vector && info.form == kernel::Form::tiled) {
     auto generic = dyn_cast<linalg::LinalgOp>(anchor);
-    bool anyType = generic && (kernel::smallProductOf(generic) ||
-                               kernel::isMatrixProduct(generic));
+    bool anyType = !generic || kernel::smallProductOf(generic) ||
+                   kernel::isMatrixProduct(generic) ||
+                   kernel::isBlockedConv(generic);
     if (!loops || !kernel::canVectorize(consumer, loops - 1, anyType).empty())
       return nullptr;
   }

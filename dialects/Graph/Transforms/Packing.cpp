@@ -6,6 +6,8 @@
 //===----------------------------------------------------------------------===//
 #include "dialects/Graph/Transforms/Packing.h"
 
+#include "dialects/Kernel/Transforms/VectorBody.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -69,8 +71,8 @@ void graph::padConvolution(graph::ConvOp op, int64_t largestStride) {
   auto filter = cast<RankedTensorType>(op.getFilter().getType());
   unsigned rank = op.getStrides().size();
   ArrayRef<int64_t> pads = op.getPads();
-  if (rank > 2 || !type.getElementType().isF32() || !filter.hasStaticShape() ||
-      op.getStrides().back() > largestStride ||
+  if (rank > 2 || !kernel::isSummedInF32(type.getElementType()) ||
+      !filter.hasStaticShape() || op.getStrides().back() > largestStride ||
       llvm::all_of(pads, [](int64_t p) { return p == 0; }) ||
       llvm::any_of(pads, [](int64_t p) { return p < 0; }))
     return;
@@ -117,7 +119,8 @@ void graph::padConvolution(graph::ConvOp op, int64_t largestStride) {
       return block.getArgument(points + 1 + i);
     };
     Value y = block.getArgument(points + 1 + scalars.size());
-    Value zero = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
+    Value zero =
+        arith::ConstantOp::create(b, loc, b.getZeroAttr(type.getElementType()));
     Value width = scalar(rank - 1);
     int64_t left = pads[rank - 1], right = pads[2 * rank - 1];
     SmallVector<Value> row(block.getArguments().take_front(points));

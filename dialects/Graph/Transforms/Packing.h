@@ -36,8 +36,8 @@ ParallelOp makeParallel(mlir::OpBuilder &b, mlir::Location loc,
                         mlir::ValueRange sizes, mlir::RankedTensorType result);
 
 /// Padding as an operation of its own, where a direct plan will then apply: an
-/// f32 convolution of one or two spatial dims with a filter of known shape and
-/// a stride along the row of at most `largestStride`.
+/// convolution of floats of at most 32 bits and one or two spatial dims with a
+/// filter of known shape and a stride along the row of at most `largestStride`.
 void padConvolution(ConvOp op, int64_t largestStride = 2);
 
 } // namespace isthmus::graph

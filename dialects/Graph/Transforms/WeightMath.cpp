@@ -7,6 +7,7 @@
 #include "dialects/Graph/Transforms/WeightMath.h"
 
 #include "dialects/Graph/Transforms/Packing.h"
+#include "dialects/Kernel/Transforms/VectorBody.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -84,10 +85,12 @@ static Value compute(linalg::GenericOp op, Operation *root, const Known &info) {
     }
   }
   unsigned rank = info.type.getRank();
-  Value to = tensor::EmptyOp::create(b, loc, info.type.getShape(),
-                                     info.type.getElementType());
+  auto type =
+      RankedTensorType::get(info.type.getShape(), root->getResult(0).getType());
+  Value to =
+      tensor::EmptyOp::create(b, loc, type.getShape(), type.getElementType());
   return linalg::GenericOp::create(
-             b, loc, info.type, inputs, to,
+             b, loc, type, inputs, to,
              SmallVector<AffineMap>(inputs.size() + 1,
                                     b.getMultiDimIdentityMap(rank)),
              SmallVector<utils::IteratorType>(rank,
@@ -112,8 +115,9 @@ static void separate(linalg::GenericOp op) {
   for (OpOperand *operand : op.getDpsInputOperands()) {
     auto type = dyn_cast<RankedTensorType>(operand->get().getType());
     AffineMap map = op.getMatchingIndexingMap(operand);
-    if (type && type.hasStaticShape() && type.getElementType().isF32() &&
-        map.getNumResults() && isWeight(operand->get()))
+    if (type && type.hasStaticShape() &&
+        kernel::isSummedInF32(type.getElementType()) && map.getNumResults() &&
+        isWeight(operand->get()))
       values[op.getMatchingBlockArgument(operand)] = {map, type};
   }
   if (values.empty())

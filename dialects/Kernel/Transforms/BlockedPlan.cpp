@@ -5,7 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Y[.., block, row, pixel, lane] = epilogue(sum over taps of X * W) in f32. The
+// Y[.., block, row, pixel, lane] = epilogue(sum over taps of X * W) in f32, of
+// operands in f32, f16 or bf16. The
 // vector is a block of output channels, so an image may be of any width: one
 // tile is some pixels of a row and some blocks of channels, its sums in
 // registers over all taps. X is one element for all lanes, at any address that
@@ -97,8 +98,8 @@ static bool onlyFirstIsDynamic(RankedTensorType type) {
 
 static std::string classify(linalg::LinalgOp op, Dims &dims) {
   if (op.getNumDpsInputs() != 2 || op.getNumDpsInits() != 1 ||
-      !isMultiplyAdd(op))
-    return "not a multiply-add of two f32 tensors";
+      !isMultiplyAdd(op, /*widening=*/true))
+    return "not a multiply-add of two tensors of floats, in f32";
   SmallVector<AffineMap> maps = op.getIndexingMapsArray();
   AffineMap x = maps[0], w = maps[1], y = maps[2];
   auto xType = cast<RankedTensorType>(op.getDpsInputs()[0].getType());
@@ -156,14 +157,17 @@ bool kernel::isBlockedConv(linalg::LinalgOp op) {
 
 /// The tile that needs the fewest cycles for images of `rows` x `pixels` in
 /// `blocks` blocks: a multiply-add counts one, a vector of the filter (from the
-/// second level cache) two, an element of the input a half, and fewer than
-/// eight sums wait for each other. Several rows only where they are short.
+/// second level cache) two, an element of the input a half (one where it
+/// is widened), and fewer than eight sums wait for each other. Several rows
+/// only where they are short.
 static Tile chooseTile(int64_t rows, int64_t pixels, int64_t blocks,
-                       bool depthwise, const TargetInfo &info) {
+                       bool depthwise, bool widened, const TargetInfo &info) {
   Tile best;
+  double element = widened ? 1 : 0.5;
   double bestCost = std::numeric_limits<double>::max();
   auto cost = [&](int64_t p, int64_t v) {
-    return std::max<double>(p * v, 8) + 0.5 * (depthwise ? p * v : p) + 2 * v;
+    return std::max<double>(p * v, 8) + element * (depthwise ? p * v : p) +
+           2 * v;
   };
   int64_t registers = info.vectorRegisters - 1;
   for (int64_t v = 1; v <= std::min<int64_t>(blocks, 4); ++v) {
@@ -256,17 +260,21 @@ Value Emitter::flat(Value tensor) {
 /// One tap: a vector of the filter a block, an element of the input a pixel.
 SmallVector<Value> Emitter::multiply(ValueRange acc) {
   Value w = address(wAt), x = address(xAt);
+  int64_t lanes = vec.getNumElements();
+  Type element = cast<MemRefType>(X.getType()).getElementType();
   SmallVector<Value> filter;
   for (int64_t v = 0; v < tile.blocks; ++v)
     filter.push_back(
-        vector::LoadOp::create(b, loc, vec, W, offset(w, v * perBlock)));
+        toF32(tb, loadVector(tb, W, offset(w, v * perBlock), lanes, {})));
   SmallVector<Value> next;
   for (int64_t p = 0; p < rowsNow * pixelsNow; ++p) {
     Value at = offset(x, p / pixelsNow * perRow + p % pixelsNow * perPixel), in;
     if (dims.depthwise)
-      in = vector::LoadOp::create(b, loc, vec, X, at);
+      in = toF32(tb, loadVector(tb, X, at, lanes, {}));
     else
-      in = vector::BroadcastOp::create(b, loc, vec, tb.load(X, at));
+      // In all lanes at once, which is as quick as one.
+      in = toF32(tb, vector::BroadcastOp::create(
+                         b, loc, vectorOf(element, lanes), tb.load(X, at)));
     for (int64_t v = 0; v < tile.blocks; ++v)
       next.push_back(vector::FMAOp::create(b, loc, in, filter[v],
                                            acc[p * tile.blocks + v]));
@@ -371,7 +379,9 @@ void Emitter::run(Value initial) {
   perPixel = *growth(xAt, dims.pixel, op.getNumLoops());
   perBlock = *growth(wAt, dims.block, op.getNumLoops());
   int64_t shared = sharedBlocks(xAt, dims.block, size(dims.block));
-  tile = chooseTile(rows, pixels, shared, dims.depthwise, info);
+  Type element = xType.getElementType();
+  tile =
+      chooseTile(rows, pixels, shared, dims.depthwise, !element.isF32(), info);
   vec = vectorOf(b.getF32Type(), size(dims.lane));
   start = vector::BroadcastOp::create(b, loc, vec, initial);
   X = flat(op.getDpsInputs()[0]);
@@ -442,7 +452,8 @@ std::string kernel::planBlocked(FuncOp kernel, const TargetInfo &info) {
   Dims dims;
   VectorAnchor anchor;
   std::string why = findVectorAnchor(
-      kernel, [&](linalg::LinalgOp op) { return classify(op, dims); }, anchor);
+      kernel, [&](linalg::LinalgOp op) { return classify(op, dims); }, anchor,
+      /*anyType=*/true);
   if (!why.empty())
     return why;
   auto type = cast<RankedTensorType>(anchor.op.getDpsInits()[0].getType());

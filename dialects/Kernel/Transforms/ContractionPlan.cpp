@@ -32,8 +32,7 @@ struct Dims {
 };
 } // namespace
 
-/// acc + a * b in f32; with `widening` of inputs that may be f16 or bf16.
-static bool isMultiplyAddOf(linalg::LinalgOp op, bool widening) {
+bool kernel::isMultiplyAdd(linalg::LinalgOp op, bool widening) {
   Block &block = op->getRegion(0).front();
   if (block.getNumArguments() != 3 || !block.getArgument(2).getType().isF32())
     return false;
@@ -55,10 +54,6 @@ static bool isMultiplyAddOf(linalg::LinalgOp op, bool widening) {
       return true;
   }
   return false;
-}
-
-bool kernel::isMultiplyAdd(linalg::LinalgOp op) {
-  return isMultiplyAddOf(op, /*widening=*/false);
 }
 
 /// A tile's shape by the register file: accumulators, one row of B, one of A.
@@ -105,7 +100,7 @@ ContractionTile kernel::contractionTile(std::optional<int64_t> m,
 
 static std::string classify(linalg::LinalgOp op, Dims &dims) {
   if (op.getNumDpsInputs() != 2 || op.getNumDpsInits() != 1 ||
-      !isMultiplyAddOf(op, /*widening=*/true))
+      !isMultiplyAdd(op, /*widening=*/true))
     return "not a multiply-add of two tensors of floats, in f32";
   AffineMap a = op.getIndexingMapsArray()[0], b = op.getIndexingMapsArray()[1],
             c = op.getIndexingMapsArray()[2];
@@ -270,16 +265,8 @@ std::string kernel::planContraction(FuncOp kernel, const TargetInfo &info) {
           b, loc, vectorOf(b.getI1Type(), widths[j]), left);
     }
     auto splat = [&](Value v, int64_t j) -> Value {
-      return vector::BroadcastOp::create(
-          b, loc, vectorOf(b.getF32Type(), widths[j]), v);
-    };
-    auto widened = [&](Value v) -> Value {
-      if (getElementTypeOrSelf(v.getType()).isF32())
-        return v;
-      Type to = b.getF32Type();
-      if (auto type = dyn_cast<VectorType>(v.getType()))
-        to = type.clone(to);
-      return arith::ExtFOp::create(b, loc, to, v);
+      return vector::BroadcastOp::create(b, loc,
+                                         vectorOf(v.getType(), widths[j]), v);
     };
     SmallVector<Value> acc;
     for (int64_t i = 0; i < rows * vectors; ++i)
@@ -299,18 +286,18 @@ std::string kernel::planContraction(FuncOp kernel, const TargetInfo &info) {
         SmallVector<Value> index = tb.apply(mapB, ivs);
         if (panel)
           index.back() = tb.index(j * lanes);
-        bRow.push_back(widened(
-            loadVector(tb, B, index, widths[j], panel ? Value() : masks[j])));
+        bRow.push_back(toF32(tb, loadVector(tb, B, index, widths[j],
+                                            panel ? Value() : masks[j])));
       }
       SmallVector<Value> next;
       for (int64_t i = 0; i < rows; ++i) {
         if (dims.hasM)
           ivs[dims.m] = mAt[i];
         ivs[dims.n] = nBegin; // A does not depend on it
-        Value a = widened(tb.load(A, tb.apply(mapA, ivs)));
+        Value a = tb.load(A, tb.apply(mapA, ivs));
         for (int64_t j = 0; j < vectors; ++j)
           next.push_back(
-              vector::FMAOp::create(b, loc, splat(a, j), bRow[j],
+              vector::FMAOp::create(b, loc, toF32(tb, splat(a, j)), bRow[j],
                                     loop.getRegionIterArgs()[i * vectors + j]));
       }
       scf::YieldOp::create(b, loc, next);

@@ -7,9 +7,10 @@
 //
 // The product's rows are output channels, its vectors run along a row of
 // output pixels: weights are broadcast, inputs loaded as they lie. Takes
-// unpadded f32 convolutions (padding is an operation of its own before) of one
-// or two spatial dims, stride 1 or 2 along the row. A 1 x 1 convolution of
-// stride 1 sees the whole image as one row; so does one over a single column.
+// unpadded convolutions in f32, of f32, f16 or bf16 (padding is an operation of
+// its own before), of one or two spatial dims, stride 1 or 2 along the row. A 1
+// x 1 convolution of stride 1 sees the whole image as one row; so does one over
+// a single column.
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Kernel/Transforms/Plans.h"
@@ -51,8 +52,9 @@ std::string kernel::planConv(FuncOp kernel, const TargetInfo &info) {
     return "not a convolution";
   auto xType = cast<RankedTensorType>(op.getInput().getType());
   auto wType = cast<RankedTensorType>(op.getFilter().getType());
-  if (!xType.getElementType().isF32())
-    return "not f32";
+  Type element = xType.getElementType();
+  if (!isSummedInF32(element))
+    return "not of floats that are summed in f32";
   int64_t rank = op.getStrides().size();
   if (rank > 2)
     return "more than two spatial dims";
@@ -62,7 +64,8 @@ std::string kernel::planConv(FuncOp kernel, const TargetInfo &info) {
     return "has padding";
   int64_t stride = op.getStrides().back(), dilation = op.getDilations().back();
   if (epilogue.op) {
-    why = canVectorize(epilogue.op, epilogue.op.getNumLoops() - 1);
+    why = canVectorize(epilogue.op, epilogue.op.getNumLoops() - 1,
+                       /*anyType=*/true);
     if (!why.empty())
       return "epilogue: " + why;
     for (OpOperand &operand : epilogue.op->getOpOperands()) {
@@ -191,7 +194,7 @@ std::string kernel::planConv(FuncOp kernel, const TargetInfo &info) {
       Value start;
       if (bias)
         start = vector::BroadcastOp::create(
-            b, loc, vec, tb.load(bias, add(firstOut, tb.index(i))));
+            b, loc, vec, toF32(tb, tb.load(bias, add(firstOut, tb.index(i)))));
       else
         start = arith::ConstantOp::create(b, loc, b.getZeroAttr(vec));
       acc.append(vectors, start);
@@ -222,7 +225,7 @@ std::string kernel::planConv(FuncOp kernel, const TargetInfo &info) {
           index.push_back(add(mul(pAt[j], stride), mul(taps.back(), dilation)));
         }
         if (stride == 1) {
-          xRow.push_back(loadVector(tb, X, index, lanes, masks[j]));
+          xRow.push_back(toF32(tb, loadVector(tb, X, index, lanes, masks[j])));
           continue;
         }
         // Twice the lanes, then every second one. The row of the last pixels
@@ -232,7 +235,8 @@ std::string kernel::planConv(FuncOp kernel, const TargetInfo &info) {
         Value mask = vector::CreateMaskOp::create(
             b, loc, vectorOf(b.getI1Type(), 2 * lanes), left);
         Value both = loadVector(tb, X, index, 2 * lanes, mask);
-        xRow.push_back(vector::DeinterleaveOp::create(b, loc, both).getRes1());
+        xRow.push_back(
+            toF32(tb, vector::DeinterleaveOp::create(b, loc, both).getRes1()));
       }
       SmallVector<Value> next;
       for (int64_t i = 0; i < rows; ++i) {
@@ -243,7 +247,8 @@ std::string kernel::planConv(FuncOp kernel, const TargetInfo &info) {
           index.append(2, tb.index(0));
         else
           index.append(taps.begin() + 1, taps.end());
-        Value w = vector::BroadcastOp::create(b, loc, vec, tb.load(W, index));
+        Value w = vector::BroadcastOp::create(b, loc, vec,
+                                              toF32(tb, tb.load(W, index)));
         for (int64_t j = 0; j < vectors; ++j)
           next.push_back(vector::FMAOp::create(b, loc, w, xRow[j],
                                                carried[i * vectors + j]));
@@ -261,7 +266,7 @@ std::string kernel::planConv(FuncOp kernel, const TargetInfo &info) {
             point.push_back(outRow);
           point.push_back(pAt[j]);
         }
-        Value v = sums[i * vectors + j];
+        Value v = fromF32(tb, sums[i * vectors + j], element);
         v = applyEpilogue(tb, epilogue, v, point, lanes, masks[j], runs);
         storeVector(tb, v, Y, point, masks[j]);
       }

@@ -41,8 +41,8 @@ void emitRowsOnScalars(TileBuilder &tb, const RowGroup &group, bool serial);
 void emitAttentionOnScalars(TileBuilder &tb, const AttentionGroup &group,
                             const Epilogue &epilogue, bool serial);
 
-/// A sum of products of two tensors of floats as planContraction takes it, its right
-/// operand packed or not.
+/// A sum of products of two tensors of floats as planContraction takes it, its
+/// right operand packed or not.
 bool isMatrixProduct(mlir::linalg::LinalgOp op);
 
 /// acc + a * b in i32 of integers that are narrower in memory.
@@ -65,14 +65,16 @@ struct DotsTile {
 DotsTile dotsTile(std::optional<int64_t> m, int64_t n, int64_t k,
                   const MatrixUnit &unit, const TargetInfo &info);
 
-/// A product of few rows whose operands both lie along k, as planInner takes it.
+/// A product of few rows whose operands both lie along k, as planInner takes
+/// it.
 bool isInnerProduct(mlir::linalg::LinalgOp op);
 
 /// A convolution as planBlocked takes it.
 bool isBlockedConv(mlir::linalg::LinalgOp op);
 
-/// The body is `acc + a * b` in f32, of the two inputs in either order.
-bool isMultiplyAdd(mlir::linalg::LinalgOp op);
+/// The body is `acc + a * b` in f32, of the two inputs in either order; with
+/// `widening` of f16 and bf16 too, widened before.
+bool isMultiplyAdd(mlir::linalg::LinalgOp op, bool widening = false);
 
 /// planInner takes products of no more rows, or columns, than these.
 constexpr int64_t kFewRows = 8;

@@ -83,7 +83,7 @@ const MatrixUnit *unitFor(const TargetInfo &info, mlir::Type a, bool unsignedA,
 /// outside of its input.
 mlir::Type accumulatorOf(graph::ConvOp op);
 mlir::Value widened(mlir::OpBuilder &b, mlir::Location loc, mlir::Value v,
-                    mlir::Type type, bool isUnsigned);
+                    mlir::Type type, bool isUnsigned = false);
 mlir::Value paddingOf(mlir::OpBuilder &b, mlir::Location loc, graph::ConvOp op,
                       mlir::Type type);
 

@@ -71,6 +71,30 @@ void kernel::storeVector(TileBuilder &tb, Value v, Value memref,
     vector::StoreOp::create(tb.b, tb.loc, v, memref, indices);
 }
 
+bool kernel::isSummedInF32(Type type) {
+  return type.isF32() || type.isF16() || type.isBF16();
+}
+
+/// `type`, or a vector of that many lanes.
+static Type withElement(Type type, Type element) {
+  auto vector = dyn_cast<VectorType>(type);
+  return vector ? Type(vector.clone(element)) : element;
+}
+
+Value kernel::toF32(TileBuilder &tb, Value v) {
+  if (getElementTypeOrSelf(v.getType()).isF32())
+    return v;
+  return arith::ExtFOp::create(tb.b, tb.loc,
+                               withElement(v.getType(), tb.b.getF32Type()), v);
+}
+
+Value kernel::fromF32(TileBuilder &tb, Value v, Type element) {
+  if (element.isF32())
+    return v;
+  return arith::TruncFOp::create(tb.b, tb.loc,
+                                 withElement(v.getType(), element), v);
+}
+
 void kernel::forRowTiles(TileBuilder &tb, Value begin, Value end,
                          std::optional<int64_t> known, int64_t rows,
                          function_ref<void(Value, int64_t)> tile) {

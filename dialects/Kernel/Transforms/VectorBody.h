@@ -29,6 +29,13 @@ mlir::Value loadVector(TileBuilder &tb, mlir::Value memref,
 void storeVector(TileBuilder &tb, mlir::Value v, mlir::Value memref,
                  mlir::ValueRange indices, mlir::Value mask);
 
+/// Floats whose sums are in f32: f32, f16, bf16.
+bool isSummedInF32(mlir::Type type);
+/// Such a float, or a vector of them, widened where it is narrower, and f32
+/// rounded to `element`.
+mlir::Value toF32(TileBuilder &tb, mlir::Value v);
+mlir::Value fromF32(TileBuilder &tb, mlir::Value v, mlir::Type element);
+
 /// Calls `tile` with where it begins and its rows for [begin, end): tiles of
 /// `rows`, then what is left of `known` rows all at once, of unknown ones by
 /// fours and ones.

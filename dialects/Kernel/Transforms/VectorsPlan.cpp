@@ -63,7 +63,7 @@ private:
     }
     if (indices.back() != lane)
       return false;
-    if (!type.getElementType().isF32() || !type.getLayout().isIdentity())
+    if (!isSummedInF32(type.getElementType()) || !type.getLayout().isIdentity())
       decline(op);
     return true;
   }
