@@ -282,26 +282,18 @@ SmallVector<Value> Emitter::multiply(ValueRange acc) {
   return next;
 }
 
-/// The loops over taps[tap..]; some rounds of the innermost one at once.
+/// The loops over taps[tap..]. Unrolled, LLVM's scheduler would load the
+/// vectors of several rounds first and spill sums.
 SmallVector<Value> Emitter::sum(unsigned tap, ValueRange acc) {
   if (tap == dims.taps.size())
     return multiply(acc);
   unsigned d = dims.taps[tap];
-  int64_t trip = size(d);
-  bool innermost = tap + 1 == dims.taps.size();
-  int64_t unroll = 1;
-  if (innermost)
-    unroll = trip % 4 == 0 ? 4 : trip <= 7 ? trip : 1;
-  auto loop = scf::ForOp::create(b, loc, tb.index(0), tb.index(trip),
-                                 tb.index(unroll), acc);
+  auto loop = scf::ForOp::create(b, loc, tb.index(0), tb.index(size(d)),
+                                 tb.index(1), acc);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(loop.getBody());
-  SmallVector<Value> next(loop.getRegionIterArgs());
-  for (int64_t u = 0; u < unroll; ++u) {
-    ivs[d] = offset(loop.getInductionVar(), u);
-    next = sum(tap + 1, next);
-  }
-  scf::YieldOp::create(b, loc, next);
+  ivs[d] = loop.getInductionVar();
+  scf::YieldOp::create(b, loc, sum(tap + 1, loop.getRegionIterArgs()));
   return SmallVector<Value>(loop.getResults());
 }
 
