@@ -14,6 +14,7 @@
 
 #include "dialects/Kernel/Kernel.h"
 #include "targets/MatrixUnit.h"
+#include "targets/Tuning.h"
 
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/ArrayRef.h"
@@ -55,6 +56,8 @@ struct TargetInfo {
   bool matrixLoads = false;
   /// f32 products may be made of tf32 operands: asked for, never a default.
   bool tf32 = false;
+  /// Choices that were measured; null: none. Not owned.
+  Tuning *tuning = nullptr;
   /// What a device must offer to run this code, as key and value.
   std::vector<std::pair<std::string, std::string>> requires_;
 };

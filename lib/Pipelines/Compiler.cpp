@@ -161,6 +161,8 @@ bool Compilation::dump(StringRef stage, StringRef target,
     file << " -O0";
   if (options.tf32)
     file << " --tf32";
+  if (!options.tuningFile.empty())
+    file << " --tuning=" << options.tuningFile;
   if (options.reference)
     file << " --reference";
   if (options.refuseEvery)
@@ -345,6 +347,8 @@ bool Compilation::compileVariant(StringRef spec, const Target &target,
     if (!plans.reference && !options.breakKernel.empty() &&
         StringRef(name).contains(options.breakKernel))
       breakKernel(k);
+    if (options.tuning)
+      options.tuning->setKernel(name);
     if (failed(kernel::planKernel(k, info, plans, remarks)))
       return false;
     for (const kernel::PlanRemark &r : remarks)
@@ -357,8 +361,13 @@ bool Compilation::compileVariant(StringRef spec, const Target &target,
                << (r.taken == r.plan || r.taken.empty() ? "" : ": " + r.taken)
                << "\n";
   }
+  if (options.tuning)
+    options.tuning->setKernel("");
   if (failed(verify(m)))
     return false;
+  if (options.tuning)
+    for (const std::string &text : options.tuning->takeRefused())
+      errors << "warning: IST-C0011: " << text << "\n";
   if (!dump(m, "tiled", spec))
     return false;
   if (options.stage == Stage::tiled) {
@@ -523,6 +532,7 @@ bool Compilation::run() {
     if (!target)
       return fail("IST-C0007", error);
     info.tf32 = options.tf32;
+    info.tuning = options.tuning;
     if (!compileVariant(spec, *target, info, manifest, codes))
       return false;
   }

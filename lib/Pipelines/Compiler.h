@@ -16,6 +16,8 @@
 
 namespace isthmus {
 
+class Tuning;
+
 /// The stages after which `--emit` can stop, in order.
 enum class Stage { graph, kernel, tiled, lanes, program, artifact };
 
@@ -32,6 +34,8 @@ struct CompileOptions {
   bool fuse = true;
   bool remarks = false;     // of plans and kernels, as text
   bool tf32 = false;        // TargetInfo::tf32
+  Tuning *tuning = nullptr; // TargetInfo::tuning
+  std::string tuningFile;   // where it is from, for --dump-dir
   unsigned refuseEvery = 0; // PlanOptions::refuseEvery
   bool reference = false;   // add what ist-run --compare=reference runs
   std::string breakKernel;  // make kernels wrong whose name holds this

@@ -38,6 +38,18 @@ static const DiagnosticKind kinds[] = {
      "--state=INPUT=OUTPUT lets an output live in the memory of an input: both "
      "are names of the\nmodel, of one type and rank, and each has one state. "
      "`ist-info` lists the names."},
+    {"IST-C0010", "bad tuning file",
+     "--tuning takes a file that `istc --tune=FILE` wrote: a first line "
+     "'isthmus tuning 1', then\nlines of a target, what is chosen and the "
+     "choice. Mend or remove the line that is named."},
+    {"IST-C0011", "a choice that there is not",
+     "A line of the tuning file names a choice that this compiler does not "
+     "offer, as when another\nversion wrote it; the compiler's own is taken. "
+     "Remove the line and run `istc --tune=FILE`\nagain."},
+    {"IST-C0012", "cannot measure",
+     "--tune runs the model on this machine; the message says what failed. "
+     "Name another device with\n--tune-device or sizes with --tune-shape, or "
+     "tune elsewhere and give the file to --tuning."},
     {"IST-I0001", "unreadable or damaged file",
      "The file is missing, cannot be read, or is no ONNX protobuf. Check the "
      "path; export or\ndownload the model again."},

@@ -8,7 +8,9 @@
 #include "lib/Pipelines/Compiler.h"
 #include "lib/Support/Diagnostics.h"
 #include "targets/Target.h"
+#include "tools/istc/tune.h"
 
+#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/InitLLVM.h"
 
 #include <CLI/CLI.hpp>
@@ -98,6 +100,29 @@ static int runBatch(const std::string &file, CompileOptions base) {
   return 0;
 }
 
+/// Reads the file of --tuning, or of --tune if there is one yet.
+static bool readTuning(const TuneOptions &tune, Tuning &tuning,
+                       CompileOptions &options) {
+  std::string error;
+  if (tune.file.empty() && options.tuningFile.empty())
+    return true;
+  options.tuning = &tuning;
+  if (tune.file.empty()) {
+    if (tuning.read(options.tuningFile, error))
+      return true;
+  } else if (!options.tuningFile.empty()) {
+    error = "--tune=FILE reads FILE too: give --tune or --tuning, not both";
+  } else if (options.stage != Stage::artifact) {
+    error = "--tune makes an artifact: give no --emit with it";
+  } else {
+    options.tuningFile = tune.file;
+    if (!llvm::sys::fs::exists(tune.file) || tuning.read(tune.file, error))
+      return true;
+  }
+  std::cerr << "error: IST-C0010: " << error << "\n";
+  return false;
+}
+
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
   CLI::App app("istc: compile a model into an Isthmus artifact");
@@ -106,6 +131,8 @@ int main(int argc, char **argv) {
   std::string emit = "artifact", batch;
   bool list = false, listOps = false;
   std::string explain;
+  TuneOptions tuneOptions;
+  Tuning tuning;
   int level = 2;
   app.add_option("model", options.input, "the model, an .onnx file");
   app.add_option("-o,--output", options.output, "the artifact to write");
@@ -124,10 +151,21 @@ int main(int argc, char **argv) {
   app.add_option("--dump-dir", options.dumpDir,
                  "write every stage up to lanes there; with several targets, "
                  "each in a folder");
-  app.add_flag("--remarks", options.remarks, "print each kernel's plans, work, code and launches");
+  app.add_flag("--remarks", options.remarks,
+               "print each kernel's plans, work, code and launches");
   app.add_flag("--tf32", options.tf32,
                "f32 products may round their operands to tf32 where a matrix "
                "unit takes that");
+  app.add_option("--tuning", options.tuningFile,
+                 "take the choices in this file, made by --tune");
+  app.add_option("--tune", tuneOptions.file,
+                 "measure on this machine what plans choose between, add to "
+                 "this file what is faster, and compile with it");
+  app.add_option("--tune-device", tuneOptions.device,
+                 "the device to measure on");
+  app.add_option("--tune-shape", tuneOptions.shapes,
+                 "sizes to measure at: batch=4,seq=128 (default: the "
+                 "smallest)");
   app.add_flag("--list-targets", list, "print the targets and exit");
   app.add_flag("--list-ops", listOps, "print the operators and exit");
   app.add_option("--explain", explain, "say what a message's code means");
@@ -190,6 +228,13 @@ int main(int argc, char **argv) {
                   : emit == "lanes"   ? Stage::lanes
                   : emit == "program" ? Stage::program
                                       : Stage::artifact;
+  if (!tuneOptions.file.empty() && !batch.empty()) {
+    std::cerr << "error: IST-C0010: --batch does not measure: give it "
+                 "--tuning=FILE\n";
+    return 1;
+  }
+  if (!readTuning(tuneOptions, tuning, options))
+    return 1;
   if (!batch.empty())
     return runBatch(batch, options);
   if (options.input.empty()) {
@@ -200,5 +245,7 @@ int main(int argc, char **argv) {
   if (options.output.empty() && options.stage == Stage::artifact)
     options.output =
         options.input.substr(0, options.input.find_last_of('.')) + ".ist";
+  if (!tuneOptions.file.empty() && !tune(options, tuneOptions, llvm::errs()))
+    return 1;
   return compile(options, llvm::outs(), llvm::errs()) ? 0 : 1;
 }

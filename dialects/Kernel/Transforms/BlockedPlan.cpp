@@ -48,6 +48,9 @@ struct Tile {
 /// About the multiply-adds that a workgroup does: some tens of microseconds.
 static constexpr int64_t kWorkPerGroup = 2 << 20;
 
+/// A tuning chooses between so many tiles.
+static constexpr size_t kTilesToTry = 6;
+
 /// The address of `map`'s element in a row-major tensor of `type`, of which
 /// only the first dim may be dynamic.
 static AffineExpr addressOf(AffineMap map, RankedTensorType type) {
@@ -155,16 +158,17 @@ bool kernel::isBlockedConv(linalg::LinalgOp op) {
   return classify(op, dims).empty();
 }
 
-/// The tile that needs the fewest cycles for images of `rows` x `pixels` in
-/// `blocks` blocks: a multiply-add counts one, a vector of the filter (from the
-/// second level cache) two, an element of the input a half (one where it
-/// is widened), and fewer than eight sums wait for each other. Several rows
-/// only where they are short.
-static Tile chooseTile(int64_t rows, int64_t pixels, int64_t blocks,
-                       bool depthwise, bool widened, const TargetInfo &info) {
-  Tile best;
+/// Tiles for images of `rows` x `pixels` in `blocks` blocks, by the cycles that
+/// they need, the fewest first: a multiply-add counts one, a vector of the
+/// filter (from the second level cache) two, an element of the input a half
+/// (one where it is widened), and fewer than eight sums wait for each other.
+/// Several rows only where they are short. One tile for each number of blocks
+/// and of rows, the best.
+static SmallVector<Tile> tilesFor(int64_t rows, int64_t pixels, int64_t blocks,
+                                  bool depthwise, bool widened,
+                                  const TargetInfo &info) {
   double element = widened ? 1 : 0.5;
-  double bestCost = std::numeric_limits<double>::max();
+  SmallVector<std::pair<double, Tile>> found;
   auto cost = [&](int64_t p, int64_t v) {
     return std::max<double>(p * v, 8) + element * (depthwise ? p * v : p) +
            2 * v;
@@ -173,7 +177,9 @@ static Tile chooseTile(int64_t rows, int64_t pixels, int64_t blocks,
   for (int64_t v = 1; v <= std::min<int64_t>(blocks, 4); ++v) {
     if (blocks % v)
       continue;
-    for (int64_t r = 1; r <= rows; ++r)
+    for (int64_t r = 1; r <= rows; ++r) {
+      Tile best;
+      double bestCost = std::numeric_limits<double>::max();
       for (int64_t p = r == 1 ? 1 : pixels; p <= pixels; ++p) {
         if (r * p * v + v > registers || r * p * v > registers - 2)
           break;
@@ -190,8 +196,18 @@ static Tile chooseTile(int64_t rows, int64_t pixels, int64_t blocks,
         if (all <= bestCost)
           best = {r, p, v}, bestCost = all;
       }
+      if (bestCost == std::numeric_limits<double>::max())
+        break;
+      // Before equal ones: more blocks at once.
+      auto at = llvm::lower_bound(
+          found, bestCost, [](auto &f, double cost) { return f.first < cost; });
+      found.insert(at, {bestCost, best});
+    }
   }
-  return best;
+  SmallVector<Tile> tiles;
+  for (auto &[_, tile] : ArrayRef(found).take_front(kTilesToTry))
+    tiles.push_back(tile);
+  return tiles;
 }
 
 namespace {
@@ -217,6 +233,8 @@ private:
   Value times(Value v, int64_t by) {
     return by == 1 ? v : Value(arith::MulIOp::create(b, loc, v, tb.index(by)));
   }
+  Tile chooseTile(int64_t rows, int64_t pixels, int64_t blocks,
+                  Type element) const;
   void emitRows(Value firstTile, int64_t rows);
   void emitTile(Value firstPixel, int64_t rows, int64_t pixels);
   SmallVector<Value> sum(unsigned tap, ValueRange acc);
@@ -241,6 +259,28 @@ private:
   SmallVector<Value> ivs;
 };
 } // namespace
+
+/// The best of the tiles, by their costs or by a tuning.
+Tile Emitter::chooseTile(int64_t rows, int64_t pixels, int64_t blocks,
+                         Type element) const {
+  SmallVector<Tile> tiles =
+      tilesFor(rows, pixels, blocks, dims.depthwise, !element.isF32(), info);
+  std::string what = "blocked:";
+  llvm::raw_string_ostream text(what);
+  text << "rows" << rows << ",pixels" << pixels << ",blocks" << blocks << "of"
+       << size(dims.lane) << ",step" << perRow << "x" << perPixel << ",taps";
+  for (auto [i, d] : llvm::enumerate(dims.taps))
+    text << (i ? "x" : "") << size(d);
+  if (dims.depthwise)
+    text << ",depthwise";
+  if (!element.isF32())
+    text << "," << element;
+  std::vector<std::string> names;
+  for (const Tile &t : tiles)
+    names.push_back(std::to_string(t.rows) + "x" + std::to_string(t.pixels) +
+                    "x" + std::to_string(t.blocks));
+  return tiles[chooseTuned(info, what, names)];
+}
 
 /// The memory of `tensor` as a row of elements.
 Value Emitter::flat(Value tensor) {
@@ -372,8 +412,7 @@ void Emitter::run(Value initial) {
   perBlock = *growth(wAt, dims.block, op.getNumLoops());
   int64_t shared = sharedBlocks(xAt, dims.block, size(dims.block));
   Type element = xType.getElementType();
-  tile =
-      chooseTile(rows, pixels, shared, dims.depthwise, !element.isF32(), info);
+  tile = chooseTile(rows, pixels, shared, element);
   vec = vectorOf(b.getF32Type(), size(dims.lane));
   start = vector::BroadcastOp::create(b, loc, vec, initial);
   X = flat(op.getDpsInputs()[0]);

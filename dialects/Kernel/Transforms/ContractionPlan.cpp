@@ -56,6 +56,37 @@ bool kernel::isMultiplyAdd(linalg::LinalgOp op, bool widening) {
   return false;
 }
 
+int64_t kernel::rowsFor(int64_t vectors, RegisterTile tile) {
+  if (vectors <= tile.vectors)
+    return tile.rows;
+  return std::max<int64_t>(1, tile.rows * tile.vectors / vectors);
+}
+
+std::string kernel::sizeText(std::optional<int64_t> size) {
+  return size ? std::to_string(*size) : "?";
+}
+
+RegisterTile kernel::tunedTile(RegisterTile guess, const std::string &what,
+                               std::optional<int64_t> m, int64_t mostVectors,
+                               const TargetInfo &info) {
+  SmallVector<RegisterTile> tiles = {guess};
+  int64_t all = m ? std::max<int64_t>(*m, 1) : 24;
+  int64_t most = std::min<int64_t>(mostVectors, info.vectorRegisters / 5);
+  for (int64_t vectors = 1; vectors <= most; ++vectors) {
+    // Beside the sums a row of B and an element of A.
+    int64_t rows = (info.vectorRegisters - vectors - 1) / vectors;
+    rows = std::min<int64_t>(rows, 24);
+    rows = llvm::divideCeil(all, llvm::divideCeil(all, rows));
+    if (rows != guess.rows || vectors != guess.vectors)
+      tiles.push_back({rows, vectors});
+  }
+  std::vector<std::string> names;
+  for (RegisterTile tile : tiles)
+    names.push_back(std::to_string(tile.rows) + "x" +
+                    std::to_string(tile.vectors));
+  return tiles[chooseTuned(info, what, names)];
+}
+
 /// A tile's shape by the register file: accumulators, one row of B, one of A.
 /// Fewer rows get longer ones, so that sums do not wait for each other, short
 /// rows are more; rows that are no multiple of a tile's share it out evenly.
@@ -84,18 +115,21 @@ ContractionTile kernel::contractionTile(std::optional<int64_t> m,
     tile.rows = 6;
     tile.vectors = 4;
   }
-  if (!m)
-    return tile;
-  int64_t rows = std::max<int64_t>(*m, 1);
-  if (wide && rows <= (many ? 6 : 2))
-    tile.vectors = 4;
-  else if (wide && tile.vectors == 2 && rows <= (many ? 9 : 4))
-    tile.vectors = 3;
-  if (n)
-    tile.vectors = std::min<int64_t>(
-        tile.vectors, llvm::divideCeil(std::max<int64_t>(*n, 1), tile.lanes));
-  tile.rows = llvm::divideCeil(rows, llvm::divideCeil(rows, tile.rows));
-  return tile;
+  int64_t most = n ? llvm::divideCeil(std::max<int64_t>(*n, 1), tile.lanes) : 8;
+  if (m) {
+    int64_t rows = std::max<int64_t>(*m, 1);
+    if (wide && rows <= (many ? 6 : 2))
+      tile.vectors = 4;
+    else if (wide && tile.vectors == 2 && rows <= (many ? 9 : 4))
+      tile.vectors = 3;
+    tile.vectors = std::min(tile.vectors, most);
+    tile.rows = llvm::divideCeil(rows, llvm::divideCeil(rows, tile.rows));
+  }
+  std::string what =
+      "contraction:m" + sizeText(m) + ",n" + sizeText(n) + ",k" + sizeText(k);
+  RegisterTile tuned =
+      tunedTile({tile.rows, tile.vectors}, what, m, most, info);
+  return {tuned.rows, tuned.vectors, tile.lanes};
 }
 
 static std::string classify(linalg::LinalgOp op, Dims &dims) {
@@ -200,7 +234,7 @@ std::string kernel::planContraction(FuncOp kernel, const TargetInfo &info) {
     }
   }
   const int64_t width = lanes * vectors;
-  const int64_t rows = tile.rows;
+  const int64_t rows = rowsFor(vectors, {tile.rows, tile.vectors});
   // Enough rows in a workgroup to use its panel of B more than once.
   int64_t blocks = staticM ? llvm::divideCeil(*staticM, rows) : 16;
   // Not so many that few workgroups are left.

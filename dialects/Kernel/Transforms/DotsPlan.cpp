@@ -67,15 +67,15 @@ static const MatrixUnit *unitOf(linalg::LinalgOp op, const TargetInfo &info) {
 }
 
 /// By the register file, as for floats: sums, a row of B, one group of A.
-DotsTile kernel::dotsTile(std::optional<int64_t> m, int64_t n, int64_t k,
-                          const MatrixUnit &unit, const TargetInfo &info) {
+RegisterTile kernel::dotsTile(std::optional<int64_t> m, int64_t n, int64_t k,
+                              const MatrixUnit &unit, const TargetInfo &info) {
   // Rows so many bytes apart share a few lines of the first cache.
   constexpr int64_t wayBytes = 4096;
   bool many = info.vectorRegisters >= 32;
   int64_t most = llvm::divideCeil(n, unit.n),
           rowBytes = k * (unit.a == UnitType::s16 ? 2 : 1),
           rows = m ? std::max<int64_t>(*m, 1) : 0;
-  DotsTile tile = {many ? 12 : 6, 2};
+  RegisterTile tile = {many ? 12 : 6, 2};
   if (most == 1)
     tile = {tile.rows * 2, 1};
   else if (many && most >= 4 && rowBytes % wayBytes == 0)
@@ -87,7 +87,9 @@ DotsTile kernel::dotsTile(std::optional<int64_t> m, int64_t n, int64_t k,
   tile.vectors = std::min<int64_t>(tile.vectors, most);
   if (m)
     tile.rows = llvm::divideCeil(rows, llvm::divideCeil(rows, tile.rows));
-  return tile;
+  return tunedTile(
+      tile, "dots:m" + sizeText(m) + ",n" + sizeText(n) + ",k" + sizeText(k), m,
+      most, info);
 }
 
 AffineMap kernel::packedMap(AffineMap map, AffineExpr n, AffineExpr k,
@@ -296,7 +298,8 @@ std::string Emitter::run(const TargetInfo &info) {
                N = sizes[n];
   staticM = getConstantIntValue(M), staticN = getConstantIntValue(N);
   vectors = panel / unit.n;
-  rows = dotsTile(staticM, staticN.value_or(panel), sizeK, unit, info).rows;
+  rows = rowsFor(vectors,
+                 dotsTile(staticM, staticN.value_or(panel), sizeK, unit, info));
   const int64_t width = panel;
   // Enough rows in a workgroup to use its panel more than once, not so many
   // that few workgroups are left.

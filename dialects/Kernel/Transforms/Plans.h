@@ -57,13 +57,24 @@ std::optional<SmallProduct> smallProductOf(mlir::linalg::LinalgOp op);
 mlir::AffineMap packedMap(mlir::AffineMap map, mlir::AffineExpr n,
                           mlir::AffineExpr k, int64_t panel, int64_t group);
 
-/// The register tile of planDots for m rows (unknown if dynamic), n columns and
-/// k terms.
-struct DotsTile {
+/// A tile of sums in registers: rows by vectors.
+struct RegisterTile {
   int64_t rows, vectors;
 };
-DotsTile dotsTile(std::optional<int64_t> m, int64_t n, int64_t k,
-                  const MatrixUnit &unit, const TargetInfo &info);
+/// `guess`, or what a tuning says is better for `what`: tiles of any number of
+/// vectors up to `mostVectors` with the rows that registers have room for.
+RegisterTile tunedTile(RegisterTile guess, const std::string &what,
+                       std::optional<int64_t> m, int64_t mostVectors,
+                       const TargetInfo &info);
+/// The rows of `tile` where a panel that is packed already has so many vectors.
+int64_t rowsFor(int64_t vectors, RegisterTile tile);
+/// A size in the name of what is tuned: "128", or "?" where it is not known.
+std::string sizeText(std::optional<int64_t> size);
+
+/// The register tile of planDots for m rows (unknown if dynamic), n columns and
+/// k terms.
+RegisterTile dotsTile(std::optional<int64_t> m, int64_t n, int64_t k,
+                      const MatrixUnit &unit, const TargetInfo &info);
 
 /// A product of few rows whose operands both lie along k, as planInner takes
 /// it.
