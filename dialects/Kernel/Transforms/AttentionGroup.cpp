@@ -293,11 +293,12 @@ std::string kernel::chooseAttentionTile(const AttentionGroup &group,
                                       : tile.keys * tile.pitch(tile.width));
     if (tile.unit)
       multiplied += tile.queries * tile.pitch(tile.keys);
-    int64_t f32s = tile.queries * (tile.width + tile.keys + 3);
+    int64_t f32s = tile.queries * (tile.keys + 3);
     if (multiplied * bytes + f32s * 4 > int64_t(info.workgroupBytes))
       continue;
-    // Sixteen sums a lane or so, eight of a unit's.
-    int64_t lanes = tile.queries * tile.keys / (tile.unit ? 8 : 16);
+    // Sixteen scores a lane or so, eight of a unit's; twice as many results.
+    int64_t columns = std::max(tile.keys, tile.width / 2),
+            lanes = tile.queries * columns / (tile.unit ? 8 : 16);
     tile.lanes = std::clamp<int64_t>(lanes, std::max(32u, info.subgroup),
                                      std::min(256u, info.maxGroup));
     // Every subgroup has some of the scores and some of the results.

@@ -7,11 +7,12 @@
 //
 // A workgroup takes some queries of a head and goes over the keys, some at a
 // time: scores, by a product of tiles; the rows' new maxima; the weights as
-// exponentials of what the scores lack to these; the sums so far, scaled by
-// what the maxima grew, and the product of weights and values added. The
-// division comes last. (Milakov and Gimelshein, "Online normalizer calculation
-// for softmax", 2018; Dao et al., "FlashAttention", 2022.) A row all of whose
-// scores are -inf has no weights: it gives 0 / 0, as softmax does.
+// exponentials of what the scores lack to these; the sums so far, which stay in
+// registers, scaled by what the maxima grew, and the product of weights and
+// values added. The division comes last. (Milakov and Gimelshein, "Online
+// normalizer calculation for softmax", 2018; Dao et al., "FlashAttention",
+// 2022.) A row all of whose scores are -inf has no weights: it gives 0 / 0, as
+// softmax does.
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Kernel/Transforms/AttentionGroup.h"
@@ -229,7 +230,6 @@ void Emitter::onTiles(const AttentionTile &tile) {
                           : alloc(tile, tile.keys, tile.width),
         tileS = alloc({tile.queries, tile.keys}),
         tileP = tile.unit ? alloc(tile, tile.queries, tile.keys) : tileS,
-        tileO = alloc({tile.queries, tile.width}),
         rowMax = alloc({tile.queries}), rowSum = alloc({tile.queries}),
         rowGrowth = alloc({tile.queries});
   auto query = [&](Value i) {
@@ -249,15 +249,15 @@ void Emitter::onTiles(const AttentionTile &tile) {
         constant(0, tile.type));
     store(v, tileQ, p);
   });
-  forTile({tile.queries, tile.width},
-          [&](ValueRange p) { store(constant(0), tileO, p); });
   forTile({tile.queries}, [&](ValueRange p) {
     store(constant(-INFINITY), rowMax, p);
     store(constant(0), rowSum, p);
   });
 
-  auto loop =
-      scf::ForOp::create(b, loc, tb.index(0), keys, tb.index(tile.keys));
+  auto outputs = VectorType::get({tile.queries, tile.width}, f32);
+  Value nothing = vector::BroadcastOp::create(b, loc, outputs, constant(0));
+  auto loop = scf::ForOp::create(b, loc, tb.index(0), keys, tb.index(tile.keys),
+                                 nothing);
   {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(loop.getBody());
@@ -360,28 +360,32 @@ void Emitter::onTiles(const AttentionTile &tile) {
           });
       store(sum, rowSum, p);
     });
-    forTile({tile.queries, tile.width}, [&](ValueRange p) {
-      Value scaled =
-          arith::MulFOp::create(b, loc, load(tileO, p), load(rowGrowth, p[0]));
-      store(scaled, tileO, p);
-    });
-    auto outputs = VectorType::get({tile.queries, tile.width}, f32);
-    Value so =
-        vector::LoadOp::create(b, loc, outputs, tileO, ValueRange{zero, zero});
-    Value o = MmaOp::create(b, loc, outputs, tileP, values, so, unit);
-    vector::TransferWriteOp::create(b, loc, o, tileO, ValueRange{zero, zero},
-                                    inBounds);
+    // Each lane scales the sums that it holds.
+    Value growth = vector::TransferReadOp::create(
+        b, loc, outputs, rowGrowth, zero, constant(0),
+        AffineMap::get(1, 0,
+                       {b.getAffineDimExpr(0), b.getAffineConstantExpr(0)},
+                       b.getContext()),
+        inBounds);
+    Value scaled =
+        arith::MulFOp::create(b, loc, loop.getRegionIterArg(0), growth);
+    Value o = MmaOp::create(b, loc, outputs, tileP, values, scaled, unit);
+    scf::YieldOp::create(b, loc, o);
   }
 
-  forTile({tile.queries, tile.width}, [&](ValueRange p) {
-    Value inside = both(below(add(m0, p[0]), sizeM), below(p[1], sizeN));
-    auto branch = scf::IfOp::create(b, loc, inside, /*withElseRegion=*/false);
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPoint(branch.thenBlock()->getTerminator());
-    Value v = arith::DivFOp::create(b, loc, load(tileO, p), load(rowSum, p[0]));
-    storeOutput(v, outputIvs(batch, query(p[0]), tb.index(0),
-                             tb.coordinatesOf(p[1], widthSizes)));
-  });
+  auto each = EachOp::create(b, loc, loop.getResult(0));
+  OpBuilder::InsertionGuard guard(b);
+  Type index = b.getIndexType();
+  Block *body =
+      b.createBlock(&each.getBody(), {}, {index, index, f32}, {loc, loc, loc});
+  Value row = body->getArgument(0), column = body->getArgument(1);
+  Value inside = both(below(add(m0, row), sizeM), below(column, sizeN));
+  auto branch = scf::IfOp::create(b, loc, inside, /*withElseRegion=*/false);
+  b.setInsertionPoint(branch.thenBlock()->getTerminator());
+  Value v =
+      arith::DivFOp::create(b, loc, body->getArgument(2), load(rowSum, row));
+  storeOutput(v, outputIvs(batch, query(row), tb.index(0),
+                           tb.coordinatesOf(column, widthSizes)));
   tb.result.setGroup(tile.lanes);
 }
 

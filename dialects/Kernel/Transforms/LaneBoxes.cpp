@@ -123,8 +123,34 @@ template <typename Op> static bool isPlain(Op op) {
          isa<MemRefType>(op.getBase().getType());
 }
 
+/// A tile all of whose columns are the memory's only dim: a value a row, which
+/// a lane reads for the rows that it has.
+static bool isValueARow(vector::TransferReadOp op) {
+  MLIRContext *ctx = op.getContext();
+  auto map = AffineMap::get(
+      1, 0, {getAffineDimExpr(0, ctx), getAffineConstantExpr(0, ctx)}, ctx);
+  return op.getPermutationMap() == map && !op.getMask() &&
+         isa<MemRefType>(op.getBase().getType()) && !op.hasOutOfBoundsDim();
+}
+
 LogicalResult LaneBuilder::emitBoundedRead(vector::TransferReadOp op) {
   Location loc = op.getLoc();
+  if (isValueARow(op)) {
+    const LaneLayout &layout = *layoutOf(op.getResult());
+    llvm::SmallDenseMap<int64_t, Value> rows;
+    for (ArrayRef<int64_t> offset : layout.offsets) {
+      Value &v = rows[offset[0]];
+      if (!v) {
+        Value row =
+            arith::AddIOp::create(b, loc, uniform(op.getIndices()[0]),
+                                  arith::AddIOp::create(b, loc, layout.base[0],
+                                                        index(loc, offset[0])));
+        v = memref::LoadOp::create(b, loc, uniform(op.getBase()), row);
+      }
+      tiles[op.getResult()].push_back(v);
+    }
+    return success();
+  }
   if (!isPlain(op))
     return op.emitError("on tiles has no lowering to form(lanes) yet");
   const LaneLayout &layout = *layoutOf(op.getResult());

@@ -59,6 +59,36 @@ kernel.func @relayout form(tiled) in %x: memref<16x16xf16>, in %w: memref<16x16x
 
 // -----
 
+/// A value a row: a lane reads those of the rows that its part of a unit's sums has,
+/// each once, and scales the sums where they lie.
+// CHECK-LABEL: kernel.func @value_a_row
+// CHECK: kernel.barrier
+// CHECK-COUNT-4: memref.load %{{.*}} : memref<16xf32, 3>
+// CHECK-NOT: memref.load %{{.*}} : memref<16xf32, 3>
+// CHECK-COUNT-4: arith.mulf
+// CHECK-COUNT-2: kernel.lane_mma
+// CHECK: kernel.return
+#grid = affine_map<() -> (1)>
+kernel.func @value_a_row form(tiled) in %x: memref<16xf32>, in %w: memref<16x32xf16>, out %y: memref<16x32xf32> grid(#grid) group 64 {
+  %c0 = arith.constant 0 : index
+  %none = arith.constant 0.0 : f32
+  %zero = arith.constant dense<0.5> : vector<16x32xf32>
+  %rows = kernel.alloc : memref<16xf32, 3>
+  %a = kernel.alloc : memref<16x16xf16, 3>
+  %b = kernel.alloc : memref<16x32xf16, 3>
+  scf.forall (%i) in (16) {
+    %v = memref.load %x[%i] : memref<16xf32>
+    memref.store %v, %rows[%i] : memref<16xf32, 3>
+  }
+  %r = vector.transfer_read %rows[%c0], %none {in_bounds = [true, true], permutation_map = affine_map<(d0) -> (d0, 0)>} : memref<16xf32, 3>, vector<16x32xf32>
+  %s = arith.mulf %zero, %r : vector<16x32xf32>
+  %d = kernel.mma %a, %b, %s unit "m16n16k16.f32.f16" : memref<16x16xf16, 3>, memref<16x32xf16, 3>, vector<16x32xf32>
+  vector.transfer_write %d, %y[%c0, %c0] {in_bounds = [true, true]} : vector<16x32xf32>, memref<16x32xf32>
+  kernel.return
+}
+
+// -----
+
 /// A layout that is not the unit's.
 #grid = affine_map<() -> (1)>
 #rows = #kernel.layout<register = [1, 2], lane = [4, 8, 16, 32, 64, 128], subgroup = []>
