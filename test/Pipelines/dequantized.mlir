@@ -2,7 +2,8 @@
 // RUN: istc %s --emit=kernel --target=nvidia:sm_80 | FileCheck %s
 // RUN: istc %s --emit=kernel --target=amd:gfx942 | FileCheck %s --check-prefix=SIGNED
 // RUN: istc %s --emit=kernel --target=intel:spirv64 | FileCheck %s --check-prefix=NONE
-// RUN: istc %s --emit=kernel --target=cpu:x86-64-v4-vnni | FileCheck %s --check-prefix=NONE
+// RUN: istc %s --emit=kernel --target=cpu:x86-64-v4 | FileCheck %s --check-prefix=NONE
+// RUN: istc %s --emit=tiled --target=cpu:x86-64-v4-vnni | FileCheck %s --check-prefix=VECTORS
 // RUN: istc %s --emit=tiled --target=nvidia:sm_80 | FileCheck %s --check-prefix=UNIT
 // UNIT: kernel.mma {{.*}} unit "m16n8k32.s32.s8.u8"
 
@@ -23,7 +24,18 @@
 // SIGNED-NOT: unsigned
 // SIGNED-SAME: pad_value = -121 : i64
 
-/// No unit, or vectors: floats.
+/// Vectors have bytes in blocks of channels, four of the filter's side by side
+/// for each lane; what is left of the sums leaves in blocks of floats.
+// VECTORS: kernel.func @k_pad_{{.*}} in %{{.*}}: memref<1x1x8x8x16xi8>{{.*}} plan "vectors"
+// VECTORS: arith.constant {{(dense<7>|7)}} : {{.*}}i8
+// VECTORS: kernel.func @{{.*}} in %{{.*}}: memref<1x1x10x10x16xi8>{{.*}} in %{{.*}}: memref<2x1x3x3x4x64xi8>{{.*}} plan "blocked m1n16k4.s32.u8.s8"
+// VECTORS: vector.load {{.*}} vector<64xi8>
+// VECTORS: vector.load {{.*}} vector<4xi8>
+// VECTORS: kernel.mma {{.*}} unit "m1n16k4.s32.u8.s8"
+// VECTORS: arith.sitofp {{.*}} vector<16xi32> to vector<16xf32>
+// VECTORS: vector.store {{.*}} vector<16xf32>
+
+/// No unit, or one of words: floats.
 // NONE-NOT: pad_value
 #all = affine_map<(n, c, y, x) -> (n, c, y, x)>
 #channel = affine_map<(n, c, y, x) -> (n)>

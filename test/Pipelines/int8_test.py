@@ -132,6 +132,31 @@ def convolution(kind, x, w, types, zero, stride=1, pad=0, dilation=1, group=1):
             given | {"sy": sy, "zy": zy}, want)
 
 
+def chain(dtype, zx, zq, outs=40):
+    """Two convolutions, an activation, a pool and a sum between bytes. All scales are powers of two: floats are exact."""
+    info = np.iinfo(dtype)
+    x, w = drawn(dtype, (2, 20, 10, 9)), [drawn(S8, (outs, 20, 3, 3)), drawn(S8, (outs, outs, 1, 1))]
+    bias = (rng.integers(-50, 50, outs) / 16).astype(np.float32)
+    sx, sw, sq = np.float32(1 / 32), (2.0 ** rng.integers(-9, -5, outs)).astype(np.float32), np.float32(1 / 2)
+
+    def quantized(v):
+        return np.clip(np.rint(v / sq) + zq, info.min, info.max).astype(dtype)
+
+    a = quantized(np.maximum(windows(x, zx, w[0], 1, 1, 1, 1) * (sx * sw)[:, None, None] + bias[:, None, None], 0))
+    pooled = np.lib.stride_tricks.sliding_window_view(a, (2, 2), (2, 3)).max((4, 5))
+    want = quantized(windows(pooled, zq, w[1], 1, 0, 1, 1) * (sq * sw)[:, None, None] + (pooled.astype(np.float64) - zq) * sq)
+    nodes = [helper.make_node("DequantizeLinear", ["x", "sx", "zx"], ["fx"]),
+             helper.make_node("DequantizeLinear", ["w0", "sw", "zw"], ["f0"], axis=0),
+             helper.make_node("DequantizeLinear", ["w1", "sw", "zw"], ["f1"], axis=0),
+             helper.make_node("Conv", ["fx", "f0", "bias"], ["c"], pads=[1] * 4), helper.make_node("Relu", ["c"], ["r"]),
+             helper.make_node("QuantizeLinear", ["r", "sq", "zq"], ["q"]), helper.make_node("MaxPool", ["q"], ["p"], kernel_shape=[2, 2]),
+             helper.make_node("DequantizeLinear", ["p", "sq", "zq"], ["fp"]), helper.make_node("Conv", ["fp", "f1"], ["d"]),
+             helper.make_node("Add", ["d", "fp"], ["s"]), helper.make_node("QuantizeLinear", ["s", "sq", "zq"], ["y"])]
+    given = {"w0": w[0], "w1": w[1], "bias": bias, "sx": sx, "sw": sw, "sq": sq, "zx": np.array(zx, dtype), "zq": np.array(zq, dtype),
+             "zw": np.zeros(outs, S8)}
+    return f"chain {dtype.__name__}", nodes, {"x": x}, {n: np.asarray(v) for n, v in given.items()}, want
+
+
 MODELS = [
     integer(12, 32, 64, (U8, S8), (0, 0)), integer(33, 17, 65, (U8, S8), (128, 0)), integer(13, 50, 66, (U8, S8), (255, -128), ends=True),
     integer(1, 512, 67, (U8, S8), (7, 3)), integer(5, 3, 3, (U8, S8), (7, None)), integer(2, 16, 1, (U8, S8), (None, 127)),
@@ -147,6 +172,12 @@ MODELS = [
     convolution("integer", (1, 16, 10, 10), (16, 8, 3, 3), (U8, U8), 255, stride=2, pad=1, group=2),
     convolution("integer", (1, 40, 8, 8), (16, 40, 3, 3), (U8, S8), 128, pad=2, dilation=2),
     convolution("scaled", (1, 16, 8, 8), (24, 16, 3, 3), (U8, S8), 128, pad=1), convolution("scaled", (1, 16, 8, 8), (33, 16, 3, 3), (S8, S8), -5, pad=1, stride=2),
+    convolution("integer", (1, 3, 11, 11), (32, 3, 3, 3), (U8, S8), 128, stride=2, pad=1),
+    convolution("integer", (2, 32, 7, 7), (32, 32, 3, 3), (U8, S8), 3, pad=1), convolution("integer", (1, 64, 9, 5), (48, 64, 1, 1), (S8, S8), -3, stride=2),
+    convolution("integer", (1, 32, 6, 6), (32, 16, 3, 3), (U8, S8), 9, pad=1, group=2), convolution("integer", (1, 24, 6, 6), (64, 12, 2, 2), (S8, S8), 9, group=2),
+    convolution("integer", (1, 30, 6, 9), (64, 30, 3, 2), (U8, U8), 255), convolution("integer", (1, 32, 5, 5), (32, 1, 3, 3), (U8, S8), 5, pad=1, group=32),
+    convolution("scaled", (1, 80, 6, 6), (64, 80, 3, 3), (U8, S8), 100, pad=1), convolution("scaled", (1, 64, 5, 7), (32, 64, 1, 1), (S8, S8), 4),
+    chain(U8, 7, 3), chain(S8, -9, -128),
     convolution("dequantized", (1, 16, 8, 8), (24, 16, 3, 3), (U8, S8), 100, pad=1), convolution("dequantized", (2, 12, 9, 9), (16, 12, 1, 1), (S8, S8), 0),
 ]
 

@@ -21,10 +21,18 @@ using namespace isthmus::graph;
 
 using Iterator = utils::IteratorType;
 
+/// Channels of a block: the lanes of a vector of f32.
+int64_t graph::blockWidth(const TargetInfo &info) {
+  return std::clamp<int64_t>(info.vectorBytes / 4, 4, 16);
+}
+
 bool graph::areImages(Type type) {
   auto tensor = dyn_cast<RankedTensorType>(type);
-  return tensor && tensor.getRank() >= 3 &&
-         kernel::isSummedInF32(tensor.getElementType()) &&
+  if (!tensor || tensor.getRank() < 3)
+    return false;
+  Type element = tensor.getElementType();
+  return (kernel::isSummedInF32(element) || element.isF64() ||
+          element.isInteger(8) || element.isInteger(32)) &&
          llvm::none_of(tensor.getShape().drop_front(), [](int64_t d) {
            return ShapedType::isDynamic(d) || d == 0;
          });
@@ -142,7 +150,8 @@ bool Blocker::elementwise(linalg::GenericOp op) {
   IRMapping mapping;
   op.getRegion().cloneInto(&generic.getRegion(), mapping);
   blocked[op->getResult(0)] = generic.getResult(0);
-  if (!divides(channels) && (isDirty || !staysFinite(op)))
+  if (!divides(channels) && (isDirty || !staysFinite(op)) &&
+      isa<FloatType>(type.getElementType()))
     dirty.insert(generic.getResult(0));
   return true;
 }
@@ -262,7 +271,7 @@ bool Blocker::channelwise(ParallelOp op) {
   });
   blocked[op->getResult(0)] = result.getResult(0);
   // A window may hold nothing but padding.
-  if (!divides(type.getDimSize(1)))
+  if (!divides(type.getDimSize(1)) && isa<FloatType>(type.getElementType()))
     dirty.insert(result.getResult(0));
   return true;
 }
@@ -352,7 +361,7 @@ void Blocker::finish() {
 }
 
 void graph::blockConvolutions(func::FuncOp func, const TargetInfo &info) {
-  Blocker blocker(std::clamp<int64_t>(info.vectorBytes / 4, 4, 16));
+  Blocker blocker(blockWidth(info), info);
   for (Block *block : hostBlocks(func)) {
     SmallVector<Operation *> ops;
     for (Operation &op : *block)

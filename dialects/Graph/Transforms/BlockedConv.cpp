@@ -4,10 +4,12 @@
 // Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
+#include "dialects/Graph/Transforms/Blocked.h"
 #include "dialects/Graph/Transforms/Blocker.h"
 
 #include "dialects/Graph/Transforms/Packing.h"
 #include "dialects/Kernel/Transforms/Product.h"
+#include "dialects/Kernel/Transforms/VectorBody.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -56,8 +58,9 @@ Value Blocker::finishSums(OpBuilder &b, Location loc, Value y, Value bias,
 }
 
 Value Blocker::convolve(OpBuilder &b, ConvOp op, const Window &w, Value x,
-                        Value filter, bool isBlocked) {
+                        Value filter, int64_t inputBlock, int64_t terms) {
   Location loc = op.getLoc();
+  bool isBlocked = inputBlock;
   int64_t group = op.getGroup(), channels = w.filter.getDimSize(1);
   int64_t outputs = w.filter.getDimSize(0);
   bool depthwise = isBlocked && group == outputs && group > 1;
@@ -73,7 +76,9 @@ Value Blocker::convolve(OpBuilder &b, ConvOp op, const Window &w, Value x,
     loop(Iterator::parallel);
   AffineExpr zero = b.getAffineConstantExpr(0);
   SmallVector<AffineExpr> xAt = {d[0]}, wAt = {d[1]};
-  int64_t blocks = depthwise ? 1 : isBlocked ? blocksOf(channels) : channels;
+  int64_t blocks = depthwise   ? 1
+                   : isBlocked ? llvm::divideCeil(channels, inputBlock)
+                               : channels;
   bool taps = w.filter.getDimSize(2) * w.filter.getDimSize(3) > 1;
   // There is always something to sum over, if only one element.
   bool single = blocks == 1 && (taps || (isBlocked && !depthwise));
@@ -96,10 +101,12 @@ Value Blocker::convolve(OpBuilder &b, ConvOp op, const Window &w, Value x,
   } else if (isBlocked) {
     AffineExpr lane = loop(Iterator::reduction);
     xAt.push_back(lane);
-    wAt.push_back(lane);
+    wAt.push_back(lane.floorDiv(terms));
+    wAt.push_back(d[4] * terms + lane % terms);
   }
-  wAt.push_back(d[4]);
-  // Sums of f16 and bf16 are in f32 until the bias is in them.
+  if (depthwise || !isBlocked)
+    wAt.push_back(d[4]);
+  // Sums of f16 and bf16 are in f32 until the bias is in them, of bytes in i32.
   Type sumType = kernel::accumulatorOf(op);
   auto type = RankedTensorType::get(typeOf(w.result).getShape(), sumType);
   Value nothing = arith::ConstantOp::create(b, loc, b.getZeroAttr(sumType));
@@ -116,29 +123,69 @@ Value Blocker::convolve(OpBuilder &b, ConvOp op, const Window &w, Value x,
                  AffineMap::get(loops, 0, ArrayRef(d).take_front(5), context)},
              kinds,
              [&](OpBuilder &nested, Location at, ValueRange args) {
-               Value product = arith::MulFOp::create(
-                   nested, at, kernel::widened(nested, at, args[0], sumType),
-                   kernel::widened(nested, at, args[1], sumType),
-                   arith::FastMathFlags::contract);
-               Value sum =
-                   arith::AddFOp::create(nested, at, args[2], product,
-                                         arith::FastMathFlags::contract);
+               Value x = kernel::widened(nested, at, args[0], sumType,
+                                         op.getInputUnsigned()),
+                     w = kernel::widened(nested, at, args[1], sumType,
+                                         op.getFilterUnsigned()),
+                     sum;
+               if (isa<FloatType>(sumType)) {
+                 auto contract = arith::FastMathFlags::contract;
+                 x = arith::MulFOp::create(nested, at, x, w, contract);
+                 sum = arith::AddFOp::create(nested, at, args[2], x, contract);
+               } else {
+                 x = arith::MulIOp::create(nested, at, x, w);
+                 sum = arith::AddIOp::create(nested, at, args[2], x);
+               }
                linalg::YieldOp::create(nested, at, sum);
              })
       .getResult(0);
+}
+
+/// Images whose sizes are known by a filter of weights.
+static bool canBlock(ConvOp op) {
+  auto xType = cast<RankedTensorType>(op.getInput().getType());
+  auto wType = cast<RankedTensorType>(op.getFilter().getType());
+  return areImages(xType) && areImages(op.getResult().getType()) &&
+         xType.getRank() <= 4 && wType.hasStaticShape() &&
+         wType.getNumElements() != 0 && isWeight(op.getFilter()) &&
+         (!op.getBias() || isWeight(op.getBias())) &&
+         llvm::none_of(op.getPads(), [](int64_t p) { return p < 0; });
+}
+
+/// At most a quarter of the lanes for nothing.
+static bool fillsLanes(int64_t outputs, int64_t width) {
+  return 4 * outputs >= 3 * width * int64_t(llvm::divideCeil(outputs, width));
+}
+
+bool graph::canBlockBytes(ConvOp op, int64_t terms, const TargetInfo &info) {
+  if (!canBlock(op))
+    return false;
+  auto type = cast<RankedTensorType>(op.getFilter().getType());
+  int64_t group = op.getGroup(), outputs = type.getDimSize(0),
+          channels = type.getDimSize(1), width = blockWidth(info);
+  return group == 1 ? fillsLanes(outputs, width)
+                    : outputs / group % width == 0 && channels % terms == 0;
 }
 
 bool Blocker::convolution(ConvOp op) {
   auto xType = cast<RankedTensorType>(op.getInput().getType());
   auto yType = cast<RankedTensorType>(op.getResult().getType());
   auto wType = cast<RankedTensorType>(op.getFilter().getType());
-  if (!areImages(xType) || !areImages(yType) || xType.getRank() > 4 ||
-      !wType.hasStaticShape() || wType.getNumElements() == 0 ||
-      !isWeight(op.getFilter()) || (op.getBias() && !isWeight(op.getBias())) ||
-      llvm::any_of(op.getPads(), [](int64_t p) { return p < 0; }))
-    return false;
   int64_t group = op.getGroup(), channels = wType.getDimSize(1);
-  int64_t outputs = wType.getDimSize(0);
+  int64_t outputs = wType.getDimSize(0), terms = 1, inputBlock = width;
+  Type element = xType.getElementType();
+  bool bytes = element.isInteger(8);
+  if (bytes) {
+    const MatrixUnit *unit =
+        kernel::unitFor(info, element, op.getInputUnsigned(), element,
+                        op.getFilterUnsigned(), yType.getElementType());
+    if (!unit || unit->n != width || width % unit->k ||
+        !canBlockBytes(op, unit->k, info))
+      return false;
+    terms = unit->k;
+  } else if (!canBlock(op) || !kernel::isSummedInF32(element)) {
+    return false;
+  }
   Value in = find(op.getInput());
   bool depthwise = group > 1 && channels == 1 && outputs == group;
   if (depthwise) {
@@ -150,8 +197,7 @@ bool Blocker::convolution(ConvOp op) {
     if (!divides(channels))
       in = Value();
   } else {
-    // At most a quarter of the lanes for nothing.
-    if (4 * outputs < 3 * width * blocksOf(outputs))
+    if (!fillsLanes(outputs, width))
       return false;
     if (dirty.contains(in)) // what is not a channel is times zero
       in = Value();
@@ -159,12 +205,16 @@ bool Blocker::convolution(ConvOp op) {
   OpBuilder b(op);
   Location loc = op.getLoc();
   // Many channels are read many times: from planes of their own they would
-  // come from as many pages.
-  if (!in && !depthwise && divides(channels) && channels >= kManyChannels) {
+  // come from as many pages. Bytes are read by several channels at once.
+  if (!in && !depthwise && divides(channels) &&
+      (bytes || channels >= kManyChannels)) {
     in = pack(b, op.getInput());
     // Not for other blocks: they may not be dominated by this one.
     if (op.getInput().getParentBlock() == op->getBlock())
       blocked[op.getInput()] = in;
+  } else if (!in && bytes) {
+    inputBlock = terms;
+    in = packChannels(b, op.getInput(), inputBlock);
   }
   bool padded = llvm::any_of(op.getPads(), [](int64_t p) { return p != 0; });
   if (!in && padded)
@@ -190,9 +240,9 @@ bool Blocker::convolution(ConvOp op) {
     pads = {0, pads[0], 0, pads[1]};
   }
   if (in && padded)
-    x = pad(b, loc, x, pads);
-  filter = packFilter(b, loc, filter, bool(in), depthwise);
-  Value y = convolve(b, op, w, x, filter, bool(in));
+    x = pad(b, x, pads, op);
+  filter = packFilter(b, loc, filter, in && !depthwise ? inputBlock : 0, terms);
+  Value y = convolve(b, op, w, x, filter, in ? inputBlock : 0, terms);
   y = finishSums(b, loc, y, op.getBias(), yType.getElementType());
   if (flat)
     y = ReshapeOp::create(b, loc, typeOf(yType), y, numberOf(y));

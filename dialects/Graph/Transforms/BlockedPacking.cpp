@@ -7,6 +7,7 @@
 #include "dialects/Graph/Transforms/Blocker.h"
 
 #include "dialects/Graph/Transforms/Packing.h"
+#include "dialects/Kernel/Transforms/Product.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -138,25 +139,57 @@ private:
 };
 } // namespace
 
+Value Blocker::packChannels(OpBuilder &b, Value v, int64_t block) {
+  auto type = cast<RankedTensorType>(v.getType());
+  Location loc = v.getLoc();
+  SmallVector<int64_t> shape(type.getShape());
+  shape[1] = llvm::divideCeil(shape[1], block);
+  shape.push_back(block);
+  auto to = RankedTensorType::get(shape, type.getElementType());
+  ParallelOp op = makeParallel(b, loc, "Pack", spaceOf(b, loc, to, v), v, {},
+                               numberOf(v), to);
+  OpBuilder::InsertionGuard guard(b);
+  PackBody body(b, loc, op);
+  unsigned rank = shape.size();
+  SmallVector<Value> from;
+  for (unsigned d = 0; d + 1 < rank; ++d)
+    from.push_back(body.at(d));
+  from[1] =
+      body.channel(body.at(1), body.at(rank - 1), block, type.getDimSize(1));
+  return body.finish(from);
+}
+
 Value Blocker::packFilter(OpBuilder &b, Location loc, Value filter,
-                          bool blockedInput, bool depthwise) {
+                          int64_t inputBlock, int64_t terms) {
   auto type = cast<RankedTensorType>(filter.getType());
   ArrayRef<int64_t> from = type.getShape();
-  bool lanes = blockedInput && !depthwise;
   SmallVector<int64_t> shape = {
-      blocksOf(from[0]), lanes ? blocksOf(from[1]) : from[1], from[2], from[3]};
-  if (lanes)
-    shape.push_back(width);
-  shape.push_back(width);
+      blocksOf(from[0]),
+      inputBlock ? int64_t(llvm::divideCeil(from[1], inputBlock)) : from[1],
+      from[2], from[3]};
+  if (inputBlock)
+    shape.push_back(inputBlock / terms);
+  shape.push_back(width * terms);
   auto to = RankedTensorType::get(shape, type.getElementType());
   ParallelOp op = makeParallel(b, loc, "Pack", spaceOf(b, loc, to, filter),
                                filter, {}, {}, to);
   OpBuilder::InsertionGuard guard(b);
   PackBody body(b, loc, op);
-  Value oc =
-      body.channel(body.at(0), body.at(shape.size() - 1), width, from[0]);
-  Value ic =
-      lanes ? body.channel(body.at(1), body.at(4), width, from[1]) : body.at(1);
+  Value lane = body.at(shape.size() - 1), term;
+  if (terms > 1) {
+    Value by = constant(b, loc, terms);
+    term = arith::RemUIOp::create(b, loc, lane, by);
+    lane = arith::DivUIOp::create(b, loc, lane, by);
+  }
+  Value oc = body.channel(body.at(0), lane, width, from[0]), ic = body.at(1);
+  if (inputBlock) {
+    Value within = body.at(4);
+    if (terms > 1)
+      within = arith::AddIOp::create(
+          b, loc,
+          arith::MulIOp::create(b, loc, within, constant(b, loc, terms)), term);
+    ic = body.channel(ic, within, inputBlock, from[1]);
+  }
   return body.finish({oc, ic, body.at(2), body.at(3)});
 }
 
@@ -177,8 +210,8 @@ Value Blocker::packVector(OpBuilder &b, Location loc, Value weight) {
   return body.finish(body.channel(body.at(0), body.at(1), width, channels));
 }
 
-Value Blocker::pad(OpBuilder &b, Location loc, Value x,
-                   ArrayRef<int64_t> pads) {
+Value Blocker::pad(OpBuilder &b, Value x, ArrayRef<int64_t> pads, ConvOp conv) {
+  Location loc = conv.getLoc();
   auto type = cast<RankedTensorType>(x.getType());
   SmallVector<int64_t> shape(type.getShape());
   for (unsigned d : {0, 1})
@@ -206,7 +239,7 @@ Value Blocker::pad(OpBuilder &b, Location loc, Value x,
     Value v = memref::LoadOp::create(b, loc, block.getArgument(5), from);
     scf::YieldOp::create(b, loc, v);
     b.setInsertionPointToStart(&branch.getElseRegion().front());
-    v = arith::ConstantOp::create(b, loc, b.getZeroAttr(type.getElementType()));
+    v = kernel::paddingOf(b, loc, conv, type.getElementType());
     scf::YieldOp::create(b, loc, v);
   }
   memref::StoreOp::create(b, loc, branch.getResult(0), block.getArgument(6),

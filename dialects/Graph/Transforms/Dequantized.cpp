@@ -7,6 +7,7 @@
 #include "dialects/Graph/Transforms/Dequantized.h"
 
 #include "dialects/Graph/Graph.h"
+#include "dialects/Graph/Transforms/Blocked.h"
 #include "dialects/Graph/Transforms/Packing.h"
 #include "dialects/Kernel/Transforms/Plans.h"
 #include "dialects/Kernel/Transforms/Product.h"
@@ -32,6 +33,7 @@ struct Dequantized {
   int64_t constantZero = 0; // without `zero`
   TypedAttr constantScale;  // without `scale`; null is 1
   bool onlyZero(int64_t v) const { return !zero && constantZero == v; }
+  bool scaled() const { return scale || constantScale; }
   AffineMap map(OpOperand *operand) {
     return op.getMatchingIndexingMap(operand);
   }
@@ -320,6 +322,21 @@ static Value filterSums(OpBuilder &b, Location loc, Value filter,
       .getResult(0);
 }
 
+/// Makes i32 of its one operand, element by element.
+static bool isToInteger(Operation *op) {
+  auto generic = dyn_cast<linalg::GenericOp>(op);
+  if (!generic || generic.getNumDpsInputs() != 1 ||
+      generic->getNumResults() != 1 || generic.getNumReductionLoops() ||
+      !llvm::all_of(generic.getIndexingMapsArray(),
+                    [](AffineMap map) { return map.isIdentity(); }))
+    return false;
+  Block &block = generic.getRegion().front();
+  auto made =
+      block.getTerminator()->getOperand(0).getDefiningOp<arith::FPToSIOp>();
+  return made && made.getType().isInteger(32) &&
+         made.getIn() == block.getArgument(0);
+}
+
 static void convolveIntegers(graph::ConvOp op, const TargetInfo &info) {
   auto result = cast<RankedTensorType>(op.getResult().getType());
   auto filterType = cast<RankedTensorType>(op.getFilter().getType());
@@ -338,7 +355,7 @@ static void convolveIntegers(graph::ConvOp op, const TargetInfo &info) {
       x->map(x->scale).getNumResults())
     return;
   for (int64_t d = 1; scaleW && d < result.getRank(); ++d)
-    if (scaleW.isFunctionOfDim(d))
+    if (scaleW.isFunctionOfDim(d) && filterType.getDimSize(d) != 1)
       return;
   int64_t terms = 1;
   for (int64_t size : filterType.getShape().drop_front())
@@ -346,20 +363,25 @@ static void convolveIntegers(graph::ConvOp op, const TargetInfo &info) {
   if (terms > kMostTerms)
     return;
   // Signs that there is a unit for; the filter's is changed in `init`, and by
-  // that must lose its zero point.
+  // that must lose its zero point. Vectors have the filter on their right.
   Type i8 = b.getI8Type(), i32 = b.getI32Type();
   bool turnW = !w->onlyZero(0), turnX = false;
   if (turnW && !w->onlyZero(w->isUnsigned ? 128 : -128))
     return;
+  bool vectors = info.form == kernel::Form::tiled;
   auto unit = [&] {
-    return kernel::unitFor(info, i8, w->isUnsigned != turnW, i8,
-                           x->isUnsigned != turnX, i32);
+    bool ofX = x->isUnsigned != turnX, ofW = w->isUnsigned != turnW;
+    return kernel::unitFor(info, i8, vectors ? ofX : ofW, i8,
+                           vectors ? ofW : ofX, i32);
   };
-  if (!unit()) {
+  const MatrixUnit *found = unit();
+  if (!found) {
     turnX = true;
-    if (!unit())
+    if (!(found = unit()))
       return;
   }
+  if (vectors && !graph::canBlockBytes(op, found->k, info))
+    return;
   int64_t zero = x->constantZero - (turnX ? (x->isUnsigned ? 128 : -128) : 0);
   bool unsignedX = x->isUnsigned != turnX, unsignedW = w->isUnsigned != turnW;
   Value input = turned(b, loc, x->source->get(), turnX),
@@ -391,13 +413,19 @@ static void convolveIntegers(graph::ConvOp op, const TargetInfo &info) {
   }
   if (op.getBias())
     atBias = finish.add(op.getBias(), channel);
+  // What only becomes integers again need not become floats.
+  bool staysInteger = !x->scaled() && !w->scaled() && !op.getBias() &&
+                      llvm::all_of(op->getUsers(), isToInteger);
+  auto type = staysInteger ? cast<RankedTensorType>(sums.getType()) : result;
   Value y = finish.build(
-      b, loc, result, [&](OpBuilder &n, Location at, ValueRange args) {
+      b, loc, type, [&](OpBuilder &n, Location at, ValueRange args) {
         Value v = args[0];
         if (zero)
           v = arith::SubIOp::create(
               n, at, v,
               arith::MulIOp::create(n, at, integer(n, at, zero), args[atSums]));
+        if (staysInteger)
+          return v;
         v = arith::SIToFPOp::create(n, at, element, v);
         v = scaled(n, at, v, *x, args, atX);
         v = scaled(n, at, v, *w, args, atW);
@@ -405,6 +433,11 @@ static void convolveIntegers(graph::ConvOp op, const TargetInfo &info) {
                    ? arith::AddFOp::create(n, at, v, args[atBias]).getResult()
                    : v;
       });
+  if (staysInteger)
+    for (Operation *user : llvm::make_early_inc_range(op->getUsers())) {
+      user->getResult(0).replaceAllUsesWith(y);
+      user->erase();
+    }
   op.getResult().replaceAllUsesWith(y);
   op.erase();
 }
@@ -420,6 +453,6 @@ void graph::multiplyBeforeDequantizing(ModuleOp module,
   for (Operation *op : products)
     if (auto generic = dyn_cast<linalg::GenericOp>(op))
       multiplyIntegers(generic, info);
-    else if (info.form == kernel::Form::lanes)
+    else
       convolveIntegers(cast<ConvOp>(op), info);
 }

@@ -14,6 +14,7 @@
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 using namespace mlir;
@@ -41,6 +42,27 @@ bool graph::isContraction(Operation *op) {
           kernel::isBlockedConv(generic) || kernel::smallProductOf(generic));
 }
 
+/// Follows a contraction element by element, after others that do or at once.
+static bool endsContraction(linalg::GenericOp op) {
+  return llvm::any_of(op.getDpsInputOperands(), [&](OpOperand *operand) {
+    Value v = operand->get();
+    Operation *from = v.getDefiningOp();
+    // What was fused before is still there, without users.
+    if (!from || llvm::any_of(v.getUsers(), [&](Operation *user) {
+          return user != op && !isOpTriviallyDead(user);
+        }))
+      return false;
+    if (graph::isContraction(from))
+      return true;
+    auto before = dyn_cast<linalg::GenericOp>(from);
+    return before && before->getNumResults() == 1 &&
+           !before.getNumReductionLoops() &&
+           before->getBlock() == op->getBlock() &&
+           op.getMatchingIndexingMap(operand).isIdentity() &&
+           endsContraction(before);
+  });
+}
+
 static bool shouldFuse(OpOperand *use) {
   auto producer = use->get().getDefiningOp<linalg::GenericOp>();
   auto consumer = dyn_cast<linalg::GenericOp>(use->getOwner());
@@ -63,13 +85,8 @@ static bool shouldFuse(OpOperand *use) {
   if (consumer.getNumLoops() > producer.getNumLoops() && bodyCost(producer) > 4)
     return false;
   // What can end a contraction stays with it, unless all that follows can.
-  if (!consumer.getMatchingIndexingMap(use).isIdentity() &&
-      llvm::any_of(producer->getOperands(), [](Value v) {
-        Operation *anchor = v.getDefiningOp();
-        return anchor && v.hasOneUse() && graph::isContraction(anchor);
-      }))
-    return false;
-  return true;
+  return consumer.getMatchingIndexingMap(use).isIdentity() ||
+         !endsContraction(producer);
 }
 
 /// Upstream patterns ask tensors for their dims; here dims have names.

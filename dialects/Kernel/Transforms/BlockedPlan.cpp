@@ -6,7 +6,7 @@
 //===----------------------------------------------------------------------===//
 //
 // Y[.., block, row, pixel, lane] = epilogue(sum over taps of X * W) in f32, of
-// operands in f32, f16 or bf16. The
+// operands in f32, f16 or bf16, or in i32, of bytes, by a unit of one row. The
 // vector is a block of output channels, so an image may be of any width: one
 // tile is some pixels of a row and some blocks of channels, its sums in
 // registers over all taps. X is one element for all lanes, at any address that
@@ -16,6 +16,7 @@
 //===----------------------------------------------------------------------===//
 #include "dialects/Kernel/Transforms/MergeDims.h"
 #include "dialects/Kernel/Transforms/Plans.h"
+#include "dialects/Kernel/Transforms/Product.h"
 #include "dialects/Kernel/Transforms/VectorBody.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -37,6 +38,8 @@ struct Dims {
   SmallVector<unsigned> outer; // the images
   SmallVector<unsigned> taps;  // what is summed, outermost loop first
   bool depthwise = false;
+  /// Terms along the innermost tap that lie side by side for a lane: of bytes.
+  int64_t terms = 1;
 };
 
 /// Rows, pixels of each and blocks of channels whose sums are in registers.
@@ -100,9 +103,10 @@ static bool onlyFirstIsDynamic(RankedTensorType type) {
 }
 
 static std::string classify(linalg::LinalgOp op, Dims &dims) {
+  bool small = smallProductOf(op).has_value();
   if (op.getNumDpsInputs() != 2 || op.getNumDpsInits() != 1 ||
-      !isMultiplyAdd(op, /*widening=*/true))
-    return "not a multiply-add of two tensors of floats, in f32";
+      !(small || isMultiplyAdd(op, /*widening=*/true)))
+    return "not a multiply-add of two tensors of floats, in f32, or of bytes";
   SmallVector<AffineMap> maps = op.getIndexingMapsArray();
   AffineMap x = maps[0], w = maps[1], y = maps[2];
   auto xType = cast<RankedTensorType>(op.getDpsInputs()[0].getType());
@@ -136,14 +140,26 @@ static std::string classify(linalg::LinalgOp op, Dims &dims) {
   int64_t lanes = yType.getShape().back();
   if (lanes != 4 && lanes != 8 && lanes != 16)
     return "the result's last dim is no block of channels";
-  if (w.getResults().back() != getAffineDimExpr(dims.lane, w.getContext()) ||
-      growth(addressOf(w, wType), dims.lane, w.getNumDims()) != 1)
+  AffineExpr lane = getAffineDimExpr(dims.lane, w.getContext());
+  if (small) {
+    AffineExpr k = getAffineDimExpr(dims.taps.back(), w.getContext());
+    dims.terms = wType.getShape().back() / lanes;
+    if (w.getNumResults() < 2 || x.getResults().back() != k ||
+        xType.getShape().back() % dims.terms ||
+        w.getResults().back() != lane * dims.terms + k % dims.terms ||
+        w.getResult(w.getNumResults() - 2) != k.floorDiv(dims.terms))
+      return "the bytes are not in groups of terms";
+  } else if (w.getResults().back() != lane ||
+             growth(addressOf(w, wType), dims.lane, w.getNumDims()) != 1) {
     return "the filter is not contiguous along the result's last dim";
+  }
   for (unsigned d : {dims.pixel, dims.row})
     if (w.isFunctionOfDim(d))
       return "the filter differs between pixels";
   dims.depthwise = x.isFunctionOfDim(dims.lane);
   AffineExpr address = addressOf(x, xType);
+  if (dims.depthwise && small)
+    return "a product of bytes for each channel";
   if (dims.depthwise && growth(address, dims.lane, x.getNumDims()) != 1)
     return "the input is not contiguous along the result's last dim";
   if (!growth(address, dims.pixel, x.getNumDims()) ||
@@ -215,9 +231,10 @@ namespace {
 class Emitter {
 public:
   Emitter(TileBuilder &tb, linalg::LinalgOp op, const Dims &dims,
-          const Epilogue &epilogue, const TargetInfo &info)
+          const Epilogue &epilogue, const MatrixUnit *unit,
+          const TargetInfo &info)
       : tb(tb), b(tb.b), loc(tb.loc), op(op), dims(dims), epilogue(epilogue),
-        info(info), sizes(loopSizes(tb, op)) {}
+        unit(unit), info(info), sizes(loopSizes(tb, op)) {}
 
   void run(Value start);
 
@@ -246,6 +263,7 @@ private:
   linalg::LinalgOp op;
   const Dims &dims;
   const Epilogue &epilogue;
+  const MatrixUnit *unit; // of bytes
   const TargetInfo &info;
   SmallVector<OpFoldResult> sizes;
   SmallVector<SmallVector<unsigned>> runs; // rows joined to one, or empty
@@ -264,7 +282,8 @@ private:
 Tile Emitter::chooseTile(int64_t rows, int64_t pixels, int64_t blocks,
                          Type element) const {
   SmallVector<Tile> tiles =
-      tilesFor(rows, pixels, blocks, dims.depthwise, !element.isF32(), info);
+      tilesFor(rows, pixels, blocks, dims.depthwise,
+               isa<FloatType>(element) && !element.isF32(), info);
   std::string what = "blocked:";
   llvm::raw_string_ostream text(what);
   text << "rows" << rows << ",pixels" << pixels << ",blocks" << blocks << "of"
@@ -297,27 +316,34 @@ Value Emitter::flat(Value tensor) {
       b, loc, MemRefType::get({count}, type.getElementType()), memory, all);
 }
 
-/// One tap: a vector of the filter a block, an element of the input a pixel.
+/// One tap: a vector of the filter a block, an element of the input a pixel; of
+/// bytes as many as the unit takes.
 SmallVector<Value> Emitter::multiply(ValueRange acc) {
   Value w = address(wAt), x = address(xAt);
   int64_t lanes = vec.getNumElements();
   Type element = cast<MemRefType>(X.getType()).getElementType();
+  auto load = [&](Value memory, Value at, int64_t count) {
+    Value v = loadVector(tb, memory, at, count, {});
+    return unit ? v : toF32(tb, v);
+  };
   SmallVector<Value> filter;
   for (int64_t v = 0; v < tile.blocks; ++v)
-    filter.push_back(
-        toF32(tb, loadVector(tb, W, offset(w, v * perBlock), lanes, {})));
+    filter.push_back(load(W, offset(w, v * perBlock), lanes * dims.terms));
   SmallVector<Value> next;
   for (int64_t p = 0; p < rowsNow * pixelsNow; ++p) {
     Value at = offset(x, p / pixelsNow * perRow + p % pixelsNow * perPixel), in;
-    if (dims.depthwise)
-      in = toF32(tb, loadVector(tb, X, at, lanes, {}));
+    if (dims.depthwise || unit)
+      in = load(X, at, unit ? dims.terms : lanes);
     else
       // In all lanes at once, which is as quick as one.
       in = toF32(tb, vector::BroadcastOp::create(
                          b, loc, vectorOf(element, lanes), tb.load(X, at)));
-    for (int64_t v = 0; v < tile.blocks; ++v)
-      next.push_back(vector::FMAOp::create(b, loc, in, filter[v],
-                                           acc[p * tile.blocks + v]));
+    for (int64_t v = 0; v < tile.blocks; ++v) {
+      Value sum = acc[p * tile.blocks + v];
+      next.push_back(
+          unit ? multiplyBy(tb, *unit, in, filter[v], sum)
+               : Value(vector::FMAOp::create(b, loc, in, filter[v], sum)));
+    }
   }
   return next;
 }
@@ -328,8 +354,9 @@ SmallVector<Value> Emitter::sum(unsigned tap, ValueRange acc) {
   if (tap == dims.taps.size())
     return multiply(acc);
   unsigned d = dims.taps[tap];
-  auto loop = scf::ForOp::create(b, loc, tb.index(0), tb.index(size(d)),
-                                 tb.index(1), acc);
+  int64_t trip = size(d) / (tap + 1 == dims.taps.size() ? dims.terms : 1);
+  auto loop =
+      scf::ForOp::create(b, loc, tb.index(0), tb.index(trip), tb.index(1), acc);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(loop.getBody());
   ivs[d] = loop.getInductionVar();
@@ -407,13 +434,18 @@ void Emitter::run(Value initial) {
   auto wType = cast<RankedTensorType>(op.getDpsInputs()[1].getType());
   xAt = addressOf(maps[0], xType);
   wAt = addressOf(maps[1], wType);
+  // The innermost loop counts groups of terms.
+  AffineExpr k = b.getAffineDimExpr(dims.taps.back());
+  for (AffineExpr *at : {&xAt, &wAt})
+    *at =
+        simplifyAffineExpr(at->replace(k, k * dims.terms), op.getNumLoops(), 0);
   perRow = *growth(xAt, dims.row, op.getNumLoops());
   perPixel = *growth(xAt, dims.pixel, op.getNumLoops());
   perBlock = *growth(wAt, dims.block, op.getNumLoops());
   int64_t shared = sharedBlocks(xAt, dims.block, size(dims.block));
   Type element = xType.getElementType();
   tile = chooseTile(rows, pixels, shared, element);
-  vec = vectorOf(b.getF32Type(), size(dims.lane));
+  vec = vectorOf(initial.getType(), size(dims.lane));
   start = vector::BroadcastOp::create(b, loc, vec, initial);
   X = flat(op.getDpsInputs()[0]);
   W = flat(op.getDpsInputs()[1]);
@@ -432,6 +464,7 @@ void Emitter::run(Value initial) {
   int64_t work = tile.rows * pixels * tile.blocks * vec.getNumElements();
   for (unsigned d : dims.taps)
     work *= size(d);
+  work /= dims.terms;
   // A workgroup has whole rows, or a part of a long one.
   tilesPerGroup = llvm::divideCeil(pixels, tile.pixels);
   int64_t strips = llvm::divideCeil(rows, tile.rows), stripsPerGroup = 1;
@@ -490,11 +523,18 @@ std::string kernel::planBlocked(FuncOp kernel, const TargetInfo &info) {
   auto type = cast<RankedTensorType>(anchor.op.getDpsInits()[0].getType());
   if (type.getShape().back() * 4 > int64_t(info.vectorBytes))
     return "a block is longer than a vector";
+  const MatrixUnit *unit = nullptr;
+  if (auto p = smallProductOf(anchor.op)) {
+    unit = unitFor(info, p->a, p->unsignedA, p->b, p->unsignedB,
+                   IntegerType::get(kernel.getContext(), 32));
+    if (!unit || unit->k != dims.terms || unit->n != type.getShape().back())
+      return "no unit of the target's multiplies these integers";
+  }
   TileBuilder tb(kernel);
   {
-    Emitter emitter(tb, anchor.op, dims, anchor.epilogue, info);
+    Emitter emitter(tb, anchor.op, dims, anchor.epilogue, unit, info);
     emitter.run(tb.scalar(anchor.start));
   }
-  tb.finish("blocked");
+  tb.finish(unit ? std::string("blocked ") + unit->name : "blocked");
   return "";
 }

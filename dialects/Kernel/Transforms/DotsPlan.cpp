@@ -100,6 +100,23 @@ AffineMap kernel::packedMap(AffineMap map, AffineExpr n, AffineExpr k,
       map.getContext());
 }
 
+Value kernel::multiplyBy(TileBuilder &tb, const MatrixUnit &unit, Value a,
+                         Value w, Value sum) {
+  OpBuilder &b = tb.b;
+  auto reshape = [&](Value v, ArrayRef<int64_t> shape) -> Value {
+    return vector::ShapeCastOp::create(
+        b, tb.loc, VectorType::get(shape, getElementTypeOrSelf(v.getType())),
+        v);
+  };
+  a = reshape(a, {1, unit.k});
+  w = vector::TransposeOp::create(b, tb.loc, reshape(w, {unit.n, unit.k}),
+                                  ArrayRef<int64_t>{1, 0});
+  sum = reshape(sum, {1, unit.n});
+  Value made = MmaOp::create(b, tb.loc, sum.getType(), a, w, sum,
+                             b.getStringAttr(unit.name));
+  return reshape(made, {unit.n});
+}
+
 namespace {
 class Emitter {
 public:
@@ -116,7 +133,6 @@ private:
   void tile(Value m0, int64_t rows, int64_t vectors, bool masked);
   void rowsOf(Value mBlock, bool masked);
   Value groupOfA(Value m, Value k, int64_t count);
-  Value multiply(Value a, Value w, Value sum);
   Value add(Value x, int64_t y) {
     return y ? arith::AddIOp::create(b, loc, x, tb.index(y)).getResult() : x;
   }
@@ -198,21 +214,7 @@ Value Emitter::groupOfA(Value at, Value from, int64_t count) {
     }
     v = vector::FromElementsOp::create(b, loc, group, elements);
   }
-  return vector::ShapeCastOp::create(b, loc, VectorType::get({1, unit.k}, type),
-                                     v);
-}
-
-Value Emitter::multiply(Value a, Value w, Value sum) {
-  auto reshape = [&](Value v, ArrayRef<int64_t> shape) -> Value {
-    return vector::ShapeCastOp::create(
-        b, loc, VectorType::get(shape, getElementTypeOrSelf(v.getType())), v);
-  };
-  w = vector::TransposeOp::create(b, loc, reshape(w, {unit.n, unit.k}),
-                                  ArrayRef<int64_t>{1, 0});
-  sum = reshape(sum, {1, unit.n});
-  Value made = MmaOp::create(b, loc, sum.getType(), a, w, sum,
-                             b.getStringAttr(unit.name));
-  return reshape(made, {unit.n});
+  return v;
 }
 
 /// `rows` x `vectors` of the result from (m0, nBegin) on.
@@ -243,7 +245,7 @@ void Emitter::tile(Value m0, int64_t rows, int64_t vectors, bool masked) {
     for (int64_t i = 0; i < rows; ++i) {
       Value a = groupOfA(mAt[i], from, count);
       for (int64_t j = 0; j < vectors; ++j)
-        next.push_back(multiply(a, w[j], sums[i * vectors + j]));
+        next.push_back(multiplyBy(tb, unit, a, w[j], sums[i * vectors + j]));
     }
     return next;
   };

@@ -76,6 +76,11 @@ std::string sizeText(std::optional<int64_t> size);
 RegisterTile dotsTile(std::optional<int64_t> m, int64_t n, int64_t k,
                       const MatrixUnit &unit, const TargetInfo &info);
 
+/// sum + a * w by a unit of one row: a its k terms, w groups of k terms for
+/// each lane of the sum.
+mlir::Value multiplyBy(TileBuilder &tb, const MatrixUnit &unit, mlir::Value a,
+                       mlir::Value w, mlir::Value sum);
+
 /// A product of few rows whose operands both lie along k, as planInner takes
 /// it.
 bool isInnerProduct(mlir::linalg::LinalgOp op);

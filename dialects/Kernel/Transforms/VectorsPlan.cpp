@@ -63,7 +63,9 @@ private:
     }
     if (indices.back() != lane)
       return false;
-    if (!isSummedInF32(type.getElementType()) || !type.getLayout().isIdentity())
+    if (!(isSummedInF32(type.getElementType()) ||
+          type.getElementType().isInteger(8)) ||
+        !type.getLayout().isIdentity())
       decline(op);
     return true;
   }

@@ -352,7 +352,13 @@ static FailureOr<ImportValue *> convInteger(NodeContext &c, ImportValue &x,
   auto y = conv(c, **left, **right, nullptr);
   if (failed(y))
     return failure();
-  return castTo(c, **y, DType::i32);
+  if (products > 33025) // may pass i32's ends
+    return castTo(c, **y, DType::i32);
+  return elementwiseTo(c, *y, (*y)->sizes, DType::i32,
+                       [](OpBuilder &b, Location loc, ValueRange a) -> Value {
+                         return arith::FPToSIOp::create(b, loc, b.getI32Type(),
+                                                        a[0]);
+                       });
 }
 
 static LogicalResult convIntegerOp(NodeContext &c) {
