@@ -176,6 +176,39 @@ struct SplitFma : OpRewritePattern<FmaOp> {
   }
 };
 
+/// A product and a sum that may be one step are: LLVM would do it where it
+/// finds them side by side, so that numbers would depend on the code around.
+/// Sums whose order is free as well are left to its vectorizer.
+template <typename Op> struct FuseMultiplyAdd : OpRewritePattern<Op> {
+  using OpRewritePattern<Op>::OpRewritePattern;
+  static bool isFree(arith::FastMathFlags flags) {
+    return bitEnumContainsAll(flags, arith::FastMathFlags::contract) &&
+           !bitEnumContainsAny(flags, arith::FastMathFlags::reassoc);
+  }
+  LogicalResult matchAndRewrite(Op op,
+                                PatternRewriter &rewriter) const override {
+    Type element = getElementTypeOrSelf(op.getType());
+    if (!isFree(op.getFastmath()) || !(element.isF32() || element.isF64()))
+      return rewriter.notifyMatchFailure(op, "rounds twice");
+    constexpr bool minus = std::is_same_v<Op, arith::SubFOp>;
+    for (bool left : {true, false}) {
+      auto product = (left ? op.getLhs() : op.getRhs())
+                         .template getDefiningOp<arith::MulFOp>();
+      if (!product || !isFree(product.getFastmath()))
+        continue;
+      auto negated = [&](Value v) -> Value {
+        return arith::NegFOp::create(rewriter, op.getLoc(), v);
+      };
+      Value a = product.getLhs(), c = left ? op.getRhs() : op.getLhs();
+      if (minus)
+        (left ? c : a) = negated(left ? c : a);
+      rewriter.replaceOpWithNewOp<math::FmaOp>(op, a, product.getRhs(), c);
+      return success();
+    }
+    return rewriter.notifyMatchFailure(op, "adds no product");
+  }
+};
+
 /// Integer arithmetic on scalars or vectors of one type.
 struct Bits {
   PatternRewriter &b;
@@ -344,7 +377,11 @@ struct ExpandMathPass : PassWrapper<ExpandMathPass, OperationPass<>> {
       return signalPassFailure();
     // What the approximations themselves use.
     RewritePatternSet machine(ctx);
-    if (!options.fma)
+    if (options.fma)
+      machine
+          .add<FuseMultiplyAdd<arith::AddFOp>, FuseMultiplyAdd<arith::SubFOp>>(
+              ctx);
+    else
       machine.add<SplitFma<math::FmaOp, 0, 1, 2>,
                   SplitFma<vector::FMAOp, 0, 1, 2>>(ctx);
     if (!options.half)

@@ -16,6 +16,7 @@ namespace isthmus {
 /// Rewrites the math ops (and arith.remf) that hardware lacks to arithmetic:
 /// polynomials in f32, the narrower floats through f32. Leaves fma, floor,
 /// ceil, trunc, roundeven, sqrt, fabs and copysign, which every target has.
+/// What may be a fused multiply-add becomes one where the target has it.
 ///
 /// `fma`: the target multiplies and adds in one step; else math.fma and
 /// vector.fma round twice. `half`: it converts between f16 and f32; else that
@@ -28,7 +29,8 @@ std::unique_ptr<mlir::Pass>
 createExpandMathPass(ExpandMathOptions options = {});
 
 /// Converts to and from bf16 only by way of f32, which arith-expand then turns
-/// into integer arithmetic. After canonicalization, which makes one step of two.
+/// into integer arithmetic. After canonicalization, which makes one step of
+/// two.
 std::unique_ptr<mlir::Pass> createSplitBF16Pass();
 
 } // namespace isthmus

@@ -26,19 +26,14 @@ using namespace mlir;
 using namespace isthmus;
 using namespace isthmus::kernel;
 
-/// Lanes that waste the fewest of a row of `width` pixels.
+/// Lanes of a vector along a row of `width` pixels: all that there are, fewer
+/// only where half of them would be idle in the only vector.
 static int64_t chooseLanes(std::optional<int64_t> width,
                            const TargetInfo &info) {
-  int64_t widest = std::max<int64_t>(info.vectorBytes / 4, 4);
-  if (!width)
-    return widest;
-  int64_t best = widest, bestCost = std::numeric_limits<int64_t>::max();
-  for (int64_t lanes = widest; lanes >= 4; lanes /= 2) {
-    int64_t cost = llvm::divideCeil(*width, lanes) * lanes;
-    if (cost < bestCost)
-      best = lanes, bestCost = cost;
-  }
-  return best;
+  int64_t lanes = std::max<int64_t>(info.vectorBytes / 4, 4);
+  while (width && lanes > 4 && *width <= lanes / 2)
+    lanes /= 2;
+  return lanes;
 }
 
 std::string kernel::planConv(FuncOp kernel, const TargetInfo &info) {
@@ -133,16 +128,16 @@ std::string kernel::planConv(FuncOp kernel, const TargetInfo &info) {
     --rows;
   int64_t vectors = std::max<int64_t>(1, (registers - 4) / (rows + 1));
   vectors = std::min<int64_t>(vectors, 4);
-  if (staticPixels)
-    vectors =
-        std::min<int64_t>(vectors, llvm::divideCeil(*staticPixels, lanes));
+  if (staticPixels) {
+    int64_t all = std::max<int64_t>(1, llvm::divideCeil(*staticPixels, lanes));
+    vectors = llvm::divideCeil(all, llvm::divideCeil(all, vectors));
+  }
   const int64_t width = lanes * vectors;
   // Several tiles of a long row share the weights they read.
   const int64_t tiles =
       staticPixels
           ? std::min<int64_t>(4, llvm::divideCeil(*staticPixels, width))
           : 4;
-  VectorType vec = vectorOf(b.getF32Type(), lanes);
 
   SmallVector<Value> at = tb.makeGrid({out[0], b.getIndexAttr(groups),
                                        b.getIndexAttr(perGroup / rows), rowsOut,
@@ -179,25 +174,43 @@ std::string kernel::planConv(FuncOp kernel, const TargetInfo &info) {
     trip.append(filter.begin() + 2, filter.end());
 
   auto emitTile = [&](Value p0, bool masked) {
-    SmallVector<Value> pAt, masks(vectors);
-    for (int64_t j = 0; j < vectors; ++j) {
+    // Of the row's last tile only the vectors that have pixels, and of the last
+    // of these no more lanes than it needs.
+    int64_t filled = vectors;
+    if (masked && staticPixels)
+      filled = llvm::divideCeil(*staticPixels % width, lanes);
+    SmallVector<Value> pAt, masks(filled);
+    SmallVector<int64_t> widths(filled, lanes);
+    for (int64_t j = 0; j < filled; ++j) {
       pAt.push_back(add(p0, tb.index(j * lanes)));
       if (!masked)
         continue;
-      Value left = arith::SubIOp::create(b, loc, pixels, pAt[j]);
-      left = arith::MaxSIOp::create(b, loc, left, tb.index(0));
+      Value left;
+      if (staticPixels) {
+        int64_t count = *staticPixels % width - j * lanes;
+        while (widths[j] > 4 && count <= widths[j] / 2)
+          widths[j] /= 2;
+        if (count >= widths[j])
+          continue;
+        left = tb.index(count);
+      } else {
+        left = arith::SubIOp::create(b, loc, pixels, pAt[j]);
+        left = arith::MaxSIOp::create(b, loc, left, tb.index(0));
+      }
       masks[j] = vector::CreateMaskOp::create(
-          b, loc, vectorOf(b.getI1Type(), lanes), left);
+          b, loc, vectorOf(b.getI1Type(), widths[j]), left);
     }
+    auto splat = [&](Value v, int64_t j) -> Value {
+      return vector::BroadcastOp::create(
+          b, loc, vectorOf(b.getF32Type(), widths[j]), v);
+    };
     SmallVector<Value> acc;
     for (int64_t i = 0; i < rows; ++i) {
-      Value start;
-      if (bias)
-        start = vector::BroadcastOp::create(
-            b, loc, vec, toF32(tb, tb.load(bias, add(firstOut, tb.index(i)))));
-      else
-        start = arith::ConstantOp::create(b, loc, b.getZeroAttr(vec));
-      acc.append(vectors, start);
+      Value start =
+          bias ? toF32(tb, tb.load(bias, add(firstOut, tb.index(i))))
+               : Value(arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0)));
+      for (int64_t j = 0; j < filled; ++j)
+        acc.push_back(splat(start, j));
     }
     SmallVector<Value> taps;
     std::function<SmallVector<Value>(unsigned, ValueRange)> nest =
@@ -214,7 +227,7 @@ std::string kernel::planConv(FuncOp kernel, const TargetInfo &info) {
         return SmallVector<Value>(loop.getResults());
       }
       SmallVector<Value> xRow;
-      for (int64_t j = 0; j < vectors; ++j) {
+      for (int64_t j = 0; j < filled; ++j) {
         SmallVector<Value> index = {image, add(firstIn, taps[0])};
         if (joined && !column) {
           index.push_back(pAt[j]);
@@ -225,7 +238,8 @@ std::string kernel::planConv(FuncOp kernel, const TargetInfo &info) {
           index.push_back(add(mul(pAt[j], stride), mul(taps.back(), dilation)));
         }
         if (stride == 1) {
-          xRow.push_back(toF32(tb, loadVector(tb, X, index, lanes, masks[j])));
+          xRow.push_back(
+              toF32(tb, loadVector(tb, X, index, widths[j], masks[j])));
           continue;
         }
         // Twice the lanes, then every second one. The row of the last pixels
@@ -233,8 +247,8 @@ std::string kernel::planConv(FuncOp kernel, const TargetInfo &info) {
         Value left = arith::SubIOp::create(b, loc, inWidth, index.back());
         left = arith::MaxSIOp::create(b, loc, left, tb.index(0));
         Value mask = vector::CreateMaskOp::create(
-            b, loc, vectorOf(b.getI1Type(), 2 * lanes), left);
-        Value both = loadVector(tb, X, index, 2 * lanes, mask);
+            b, loc, vectorOf(b.getI1Type(), 2 * widths[j]), left);
+        Value both = loadVector(tb, X, index, 2 * widths[j], mask);
         xRow.push_back(
             toF32(tb, vector::DeinterleaveOp::create(b, loc, both).getRes1()));
       }
@@ -247,17 +261,16 @@ std::string kernel::planConv(FuncOp kernel, const TargetInfo &info) {
           index.append(2, tb.index(0));
         else
           index.append(taps.begin() + 1, taps.end());
-        Value w = vector::BroadcastOp::create(b, loc, vec,
-                                              toF32(tb, tb.load(W, index)));
-        for (int64_t j = 0; j < vectors; ++j)
-          next.push_back(vector::FMAOp::create(b, loc, w, xRow[j],
-                                               carried[i * vectors + j]));
+        Value w = toF32(tb, tb.load(W, index));
+        for (int64_t j = 0; j < filled; ++j)
+          next.push_back(vector::FMAOp::create(b, loc, splat(w, j), xRow[j],
+                                               carried[i * filled + j]));
       }
       return next;
     };
     SmallVector<Value> sums = nest(0, acc);
     for (int64_t i = 0; i < rows; ++i)
-      for (int64_t j = 0; j < vectors; ++j) {
+      for (int64_t j = 0; j < filled; ++j) {
         SmallVector<Value> point = {image, add(firstOut, tb.index(i))};
         if (joined) {
           point.push_back(pAt[j]);
@@ -266,8 +279,8 @@ std::string kernel::planConv(FuncOp kernel, const TargetInfo &info) {
             point.push_back(outRow);
           point.push_back(pAt[j]);
         }
-        Value v = fromF32(tb, sums[i * vectors + j], element);
-        v = applyEpilogue(tb, epilogue, v, point, lanes, masks[j], runs);
+        Value v = fromF32(tb, sums[i * filled + j], element);
+        v = applyEpilogue(tb, epilogue, v, point, widths[j], masks[j], runs);
         storeVector(tb, v, Y, point, masks[j]);
       }
   };
