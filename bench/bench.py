@@ -6,7 +6,8 @@ moment; a round's time is its median call, the reported time the median round.
 A ratio is the median of the rounds' ratios, with the interval that holds it 95
 times of 100 (order statistics: it needs 6 rounds, and with fewer is their range).
 "best" compares the quickest rounds: what a busy machine disturbs least.
-Outputs are compared with ONNX Runtime's. Started by bench.sh.
+Outputs are compared with ONNX Runtime's. Models in f16 have tables and means of
+their own. Started by bench.sh.
 """
 
 import argparse
@@ -199,7 +200,7 @@ def bench(model, options, work):
             if entry:
                 tell(f"{model.name}: {name}: {threads} thread{'s'[:threads > 1]}: " +
                      (entry.get("error") or f"{entry['ms']:.3f} ms ({entry['min_ms']:.3f} to {max(entry['rounds_ms']):.3f})"))
-    return {"input": label, "peers": results}
+    return {"input": label, "precision": model.precision, "peers": results}
 
 
 def tell(text):
@@ -257,8 +258,15 @@ def median_of(values):
     return f"{statistics.median(values):.2f} ({low:.2f} to {high:.2f})"
 
 
-def geomeans(report):
+def precisions(report):
+    """(name, the report of these models alone); f32, which the last lines are about, comes last."""
+    names = sorted({m["precision"] for m in report["models"].values()}, key=lambda p: p == "f32")
+    return [(p, {**report, "models": {n: m for n, m in report["models"].items() if m["precision"] == p}}) for p in names]
+
+
+def geomeans(report, precision="f32"):
     lines = []
+    what = "" if precision == "f32" else f"in {precision}, "
     for threads in report["threads"]:
         for other in reversed([n for n in report["peers"] if n != US]):
             found = [r for m in report["models"].values() if (r := ratios(m, other, threads))]
@@ -267,7 +275,7 @@ def geomeans(report):
                 middle = math.exp(statistics.fmean(math.log(statistics.median(r)) for r in found))
                 low, high = interval([math.exp(statistics.fmean(map(math.log, r))) for r in zip(*found)])
                 mean = f"{middle:.2f} ({low:.2f} to {high:.2f})"
-            lines.append(f"geomean vs {other}: {mean} ({threads} thread{'s'[:threads > 1]}, {len(found)} of "
+            lines.append(f"geomean vs {other}: {mean} ({what}{threads} thread{'s'[:threads > 1]}, {len(found)} of "
                          f"{len(report['models'])} models)")
     return lines
 
@@ -277,12 +285,13 @@ def table(head, rows):
     return out + ["| " + " | ".join(row) + " |" for row in rows] + [""]
 
 
-def markdown(report):
+def markdown(report, precision="f32"):
     names, models = report["peers"], report["models"]
     others = [n for n in names if n != US]
     out = []
+    what = "" if precision == "f32" else f", models in {precision}"
     for threads in report["threads"]:
-        out += [f"### Milliseconds a call, {threads} thread{'s'[:threads > 1]}", ""]
+        out += [f"### Milliseconds a call, {threads} thread{'s'[:threads > 1]}{what}", ""]
         rows = []
         for model, results in models.items():
             cells = [cell(results["peers"][n], threads) for n in names]
@@ -312,7 +321,7 @@ def markdown(report):
         rows = [[model] + [form.format(v) if (v := value(results["peers"][n])) is not None else "-" for n in names]
                 for model, results in models.items()]
         if any(set(row[1:]) != {"-"} for row in rows):
-            out += [f"### {title}", ""] + table(["model", *names], rows)
+            out += [f"### {title}{what}", ""] + table(["model", *names], rows)
     reasons = {}
     for model, results in models.items():
         for n in names:
@@ -322,7 +331,7 @@ def markdown(report):
             if why:
                 reasons.setdefault((n, why), []).append(model)
     if reasons:
-        out += ["### What did not run", ""]
+        out += [f"### What did not run{what}", ""]
         out += [f"* {n}, {', '.join(where)}: {why}" for (n, why), where in reasons.items()]
         out.append("")
     return "\n".join(out)
@@ -367,14 +376,14 @@ def main():
                 json.dump(report, f, indent=1)
     if not report["models"]:
         sys.exit("error: no such model")
-    text = markdown(report)
+    text = "\n".join(markdown(part, p) for p, part in reversed(precisions(report)))
     if options.markdown:
         with open(options.markdown, "w") as f:
             f.write(text)
     print(text)
     print(f"{report['machine']['cpu']}, {report['machine']['cpus']} CPUs; " +
           ", ".join(f"{n} {v}" for n, v in report["versions"].items()) + f"; IREE: {' '.join(peers.Iree.FLAGS)}")
-    print("\n".join(geomeans(report)))
+    print("\n".join(line for p, part in precisions(report) for line in geomeans(part, p)))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """Compiles real models and checks their outputs against ONNX Runtime's.
 
 An output is right when |d| <= 1e-3 |reference| + 1e-5 max |reference|, or when
-its largest error against the model in f64 is at most twice ONNX Runtime's own.
+its largest error against the model in f64 is at most twice ONNX Runtime's own; in
+f16, where ONNX Runtime does not round between operations on CPUs as the model says
+and we do, when |d| <= 1e-2 max |reference|.
 Started by models.sh; the last line is `N passed, M failed`.
 """
 
@@ -74,7 +76,8 @@ def excess(got, reference):
     g, r = got.astype(np.float64), reference.astype(np.float64)
     same = (g == r) | (np.isnan(g) & np.isnan(r))
     finite = np.abs(r[np.isfinite(r)])
-    allowed = 1e-3 * np.abs(r) + 1e-5 * (finite.max() if finite.size else 0)
+    largest = finite.max() if finite.size else 0
+    allowed = 1e-2 * largest if reference.dtype == np.float16 else 1e-3 * np.abs(r) + 1e-5 * largest
     with np.errstate(all="ignore"):
         ratio = np.where(same, 0, np.abs(g - r) / allowed)
     ratio = np.where(np.isnan(ratio), np.inf, ratio)
@@ -159,8 +162,9 @@ class Case:
         worst = max(difference(ours[n], theirs[n]) for n in names)
         beyond = {n: excess(ours[n], theirs[n]) for n in names}
         bad, notes = [n for n in names if beyond[n] > 1], []
-        exact = dict(zip(names, run_f64(path, feeds))) if bad else {}
-        for n in list(bad):
+        narrow = all(theirs[n].dtype == np.float16 for n in bad)
+        exact = dict(zip(names, run_f64(path, feeds))) if bad and not narrow else {}
+        for n in [n for n in bad if n in exact]:
             a, b = difference(ours[n], exact[n]), difference(theirs[n], exact[n])
             notes.append(f"{n} against f64: {a:.2g}, ONNX Runtime {b:.2g}")
             if a <= 2 * b:

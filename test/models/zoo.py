@@ -19,6 +19,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "scripts"))
 
 import decoders  # noqa: E402
+import half  # noqa: E402
 import minilm  # noqa: E402
 import vit  # noqa: E402
 
@@ -34,6 +35,7 @@ class Model:
     shapes: dict = dataclasses.field(default_factory=dict)  # symbol -> (min, max)
     check: typing.Callable = None  # {label: {output: array}} -> None, or why the answers make no sense
     bench: bool = True
+    precision: str = "f32"  # benchmarks keep others apart
 
     def ready(self, work):
         folder = os.path.join(work, self.name)
@@ -294,6 +296,18 @@ def decoder(name, config, decode):
     return Model(f"{name}_{'decode' if decode else 'prefill'}", make, decode_feeds if decode else prefill_feeds, shapes)
 
 
+def in_f16(of):
+    def make(folder):
+        os.makedirs(beside := os.path.join(os.path.dirname(folder), of.name), exist_ok=True)
+        return half.convert(of.make(beside), folder)
+
+    def feeds(path):
+        return {label: {name: x.astype(np.float16) if x.dtype == np.float32 else x for name, x in arrays.items()}
+                for label, arrays in of.feeds(path).items()}
+
+    return Model(of.name + "_f16", make, feeds, of.shapes, of.check, precision="f16")
+
+
 MODELS = [Model(f"light_{n}", lambda folder, n=n: light(n), image_feeds, bench=False) for n in LIGHT]
 MODELS += [Model(n, lambda folder, n=n: seeded(n, folder), image_feeds) for n in LIGHT]
 MODELS += [
@@ -309,3 +323,4 @@ MODELS += [
     Model("silero_vad", lambda folder: shipped("faster_whisper", "assets", "silero_vad_v6.onnx"), silero_feeds,
           {"seq_len": (1, 64)}, bench=False),
 ]
+MODELS += [in_f16(m) for m in MODELS if m.name in ("resnet50", "squeezenet", "minilm", "vit_tiny")]
