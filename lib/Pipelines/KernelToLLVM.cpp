@@ -26,6 +26,7 @@
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/SCF/Transforms/Passes.h"
+#include "mlir/IR/AttrTypeSubElements.h"
 #include "mlir/Transforms/Passes.h"
 
 using namespace mlir;
@@ -122,4 +123,25 @@ void isthmus::addPassesToLLVM(OpPassManager &pm, const TargetInfo &info) {
   pm.addPass(createConvertControlFlowToLLVMPass());
   pm.addPass(createUBToLLVMConversionPass());
   pm.addPass(createReconcileUnrealizedCastsPass());
+}
+
+void isthmus::carryBF16(LLVM::LLVMFuncOp f) {
+  Builder b(f.getContext());
+  Type bf16 = b.getBF16Type(), i16 = b.getI16Type();
+  AttrTypeReplacer replacer;
+  replacer.addReplacement(
+      [&](BFloat16Type) -> std::optional<Type> { return i16; });
+  replacer.addReplacement([&](FloatAttr a) -> std::optional<Attribute> {
+    if (a.getType() != bf16)
+      return std::nullopt;
+    return IntegerAttr::get(i16, a.getValue().bitcastToAPInt());
+  });
+  replacer.addReplacement([&](DenseElementsAttr a) -> std::optional<Attribute> {
+    if (a.getElementType() != bf16)
+      return std::nullopt;
+    return a.bitcast(i16);
+  });
+  replacer.recursivelyReplaceElementsIn(f, /*replaceAttrs=*/true,
+                                        /*replaceLocs=*/false,
+                                        /*replaceTypes=*/true);
 }

@@ -9,6 +9,7 @@
 
 #include "targets/Target.h"
 
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Pass/PassManager.h"
@@ -33,6 +34,10 @@ void lowerFailIf(kernel::FailIfOp fail, mlir::Value errorWord,
 /// The passes from func, scf, arith, math, vector and memref to the LLVM
 /// dialect; math without any math library.
 void addPassesToLLVM(mlir::OpPassManager &pm, const TargetInfo &info);
+
+/// bf16 as i16 all through `f`, which does no arithmetic on it any more: LLVM
+/// would choose or hand on some in f32, and call a library to round it again.
+void carryBF16(mlir::LLVM::LLVMFuncOp f);
 
 } // namespace isthmus
 

@@ -300,28 +300,6 @@ static LogicalResult makeFunction(kernel::FuncOp k, const TargetInfo &info,
   return lowerLaneUnits(f, info, facts);
 }
 
-/// bf16 as i16 all through `f`, which does no arithmetic on it any more.
-static void carryBF16(LLVM::LLVMFuncOp f) {
-  Builder b(f.getContext());
-  Type bf16 = b.getBF16Type(), i16 = b.getI16Type();
-  AttrTypeReplacer replacer;
-  replacer.addReplacement(
-      [&](BFloat16Type) -> std::optional<Type> { return i16; });
-  replacer.addReplacement([&](FloatAttr a) -> std::optional<Attribute> {
-    if (a.getType() != bf16)
-      return std::nullopt;
-    return IntegerAttr::get(i16, a.getValue().bitcastToAPInt());
-  });
-  replacer.addReplacement([&](DenseElementsAttr a) -> std::optional<Attribute> {
-    if (a.getElementType() != bf16)
-      return std::nullopt;
-    return a.bitcast(i16);
-  });
-  replacer.recursivelyReplaceElementsIn(f, /*replaceAttrs=*/true,
-                                        /*replaceLocs=*/false,
-                                        /*replaceTypes=*/true);
-}
-
 LogicalResult isthmus::lowerLanesToLLVM(ModuleOp module, const TargetInfo &info,
                                         const LanesFacts &facts,
                                         KernelObject &object) {

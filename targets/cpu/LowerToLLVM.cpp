@@ -154,8 +154,10 @@ LogicalResult cpu::lowerToLLVM(ModuleOp module, const TargetInfo &info,
   addPassesToLLVM(pm, info);
   if (failed(pm.run(module)))
     return failure();
-  for (auto f : module.getOps<LLVM::LLVMFuncOp>())
+  for (auto f : module.getOps<LLVM::LLVMFuncOp>()) {
+    carryBF16(f);
     if (f.getName().ends_with(".body"))
       f.setLinkage(LLVM::Linkage::Internal);
+  }
   return success();
 }
