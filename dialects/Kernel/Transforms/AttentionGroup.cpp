@@ -15,6 +15,23 @@ using namespace mlir;
 using namespace isthmus;
 using namespace isthmus::kernel;
 
+/// Whether the last dim of operand `i` of `op` is one of `loops`.
+static bool liesAlong(linalg::GenericOp op, unsigned i,
+                      ArrayRef<unsigned> loops) {
+  AffineMap map = op.getIndexingMapsArray()[i];
+  return map.getNumResults() && llvm::any_of(loops, [&](unsigned d) {
+           return map.getResults().back().isFunctionOfDim(d);
+         });
+}
+
+bool AttentionGroup::keysLieAlong() const {
+  return liesAlong(scores, key, {rank() - 1});
+}
+
+bool AttentionGroup::valuesLieAlong() const {
+  return liesAlong(output, value, width);
+}
+
 SmallVector<linalg::GenericOp> AttentionGroup::ops() const {
   SmallVector<linalg::GenericOp> all = {scores};
   if (bias)
@@ -233,6 +250,10 @@ std::string kernel::findAttention(FuncOp kernel, AttentionGroup &group,
 // The tile
 //===----------------------------------------------------------------------===//
 
+/// Of the result, a lane: more and what else it has do not fit registers. The
+/// same of these, the scores and the words that wait for a slot.
+static constexpr int64_t kMostSums = 64, kMostHeld = 64;
+
 static std::optional<int64_t> extentOf(linalg::GenericOp op,
                                        ArrayRef<unsigned> loops) {
   SmallVector<int64_t> sizes = op.getStaticLoopRanges();
@@ -273,24 +294,41 @@ std::string kernel::chooseAttentionTile(const AttentionGroup &group,
   if (tile.unit && tile.unit->a == UnitType::tf32)
     tile.unit = nullptr;
   tile.type = tile.unit ? narrow : f32;
-  tile.turned = tile.unit && !info.matrixLoads;
+  // As MatrixSlice has them.
+  tile.alongKeys = info.matrixLoads && group.keysLieAlong();
+  tile.alongWidth = info.matrixLoads && group.valuesLieAlong();
   int64_t least = tile.unit ? std::max<int64_t>(tile.unit->k, 16) : 16;
   tile.depth = llvm::alignTo(*depth, least);
   tile.width = llvm::alignTo(*width, 16);
   int64_t bytes = tile.type.getIntOrFloatBitWidth() / 8;
-  constexpr std::pair<int64_t, int64_t> sides[] = {
-      {64, 64}, {64, 32}, {32, 32}, {32, 16}, {16, 16}};
-  for (auto [most, mostKeys] : sides) {
-    tile.queries = most;
-    tile.keys = std::max(mostKeys, least);
+  // More queries read keys and values less often; the next keys are under way
+  // where there are two slots.
+  constexpr struct {
+    int64_t queries, keys, slots;
+  } shapes[] = {{64, 64, 2}, {64, 32, 2}, {64, 64, 1}, {64, 32, 1},
+                {32, 32, 2}, {32, 32, 1}, {32, 16, 2}, {32, 16, 1},
+                {16, 16, 2}, {16, 16, 1}};
+  std::optional<AttentionTile> best;
+  auto sums = [](const AttentionTile &t) {
+    return t.queries * t.width / t.lanes;
+  };
+  for (auto shape : shapes) {
+    tile.queries = shape.queries;
+    tile.keys = std::max(shape.keys, least);
+    tile.slots = shape.slots;
     while (tile.queries > 16 && queries && *queries <= tile.queries / 2)
       tile.queries /= 2;
     while (tile.keys > least && keys && *keys <= tile.keys / 2)
       tile.keys /= 2;
-    int64_t multiplied = tile.queries * tile.pitch(tile.depth) +
-                         tile.keys * tile.pitch(tile.depth) +
-                         (tile.turned ? tile.width * tile.pitch(tile.keys)
-                                      : tile.keys * tile.pitch(tile.width));
+    if (keys && *keys <= tile.keys)
+      tile.slots = 1;
+    bool across = tile.alongKeys || !tile.unit;
+    int64_t slot = (across ? tile.depth * tile.keyPitch()
+                           : tile.keys * tile.pitch(tile.depth)) +
+                   (tile.alongWidth ? tile.keys * tile.pitch(tile.width)
+                                    : tile.width * tile.pitch(tile.keys));
+    int64_t multiplied =
+        tile.queries * tile.pitch(tile.depth) + tile.slots * slot;
     if (tile.unit)
       multiplied += tile.queries * tile.pitch(tile.keys);
     int64_t f32s = tile.queries * (tile.keys + 3);
@@ -311,7 +349,18 @@ std::string kernel::chooseAttentionTile(const AttentionGroup &group,
     while (tile.unit && tile.lanes > int64_t(info.subgroup) &&
            !canDealTo(tile.lanes))
       tile.lanes /= 2;
-    return "";
+    bool byRegisters = !tile.unit || !info.asyncCopyBytes;
+    int64_t held = sums(tile) + tile.queries * tile.keys / tile.lanes +
+                   slot * bytes / 4 / tile.lanes;
+    if (tile.slots > 1 && byRegisters && held > kMostHeld)
+      continue;
+    if (!best || sums(tile) < sums(*best))
+      best = tile;
+    if (sums(tile) <= kMostSums)
+      break;
   }
-  return "the heads are too large for workgroup memory";
+  if (!best)
+    return "the heads are too large for workgroup memory";
+  tile = *best;
+  return "";
 }

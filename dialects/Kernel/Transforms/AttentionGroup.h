@@ -35,6 +35,9 @@ struct AttentionGroup {
   llvm::SmallVector<unsigned> outputLoop, width;
 
   unsigned rank() const { return outputLoop.size(); }
+  /// In memory: keys are contiguous from key to key, values along the width.
+  bool keysLieAlong() const;
+  bool valuesLieAlong() const;
   /// In order.
   llvm::SmallVector<mlir::linalg::GenericOp> ops() const;
 };
@@ -52,12 +55,17 @@ struct AttentionTile {
   int64_t queries, keys, depth, width, lanes;
   const MatrixUnit *unit; // or null: by multiply-add in f32
   mlir::Type type;        // of what is multiplied
-  bool turned = false;    // values lie along the keys
+  int64_t slots = 1;      // of keys and values
+  /// Of a unit: how keys and values lie, depth x keys and keys x width or
+  /// turned.
+  bool alongKeys = false, alongWidth = false;
   /// Elements from row to row of a tile that is multiplied: padded for a unit,
   /// so that its fragments come from different banks.
   int64_t pitch(int64_t columns) const {
     return unit ? columns + 128 / type.getIntOrFloatBitWidth() : columns;
   }
+  /// Of keys as depth x keys: those of multiply-add are padded, too.
+  int64_t keyPitch() const { return unit ? pitch(keys) : keys + 1; }
 };
 /// "", or why the target is better served by several kernels.
 std::string chooseAttentionTile(const AttentionGroup &group,

@@ -9,19 +9,16 @@
 // time: scores, by a product of tiles; the rows' new maxima; the weights as
 // exponentials of what the scores lack to these; the sums so far, which stay in
 // registers, scaled by what the maxima grew, and the product of weights and
-// values added. The division comes last. (Milakov and Gimelshein, "Online
-// normalizer calculation for softmax", 2018; Dao et al., "FlashAttention",
-// 2022.) A row all of whose scores are -inf has no weights: it gives 0 / 0, as
-// softmax does.
+// values added. The division comes last. Keys and values come through a ring.
+// (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018;
+// Dao et al., "FlashAttention", 2022.) A row all of whose scores are -inf has
+// no weights: it gives 0 / 0, as softmax does.
 //
 //===----------------------------------------------------------------------===//
-#include "dialects/Kernel/Transforms/AttentionGroup.h"
+#include "dialects/Kernel/Transforms/AttentionEmitter.h"
+#include "dialects/Kernel/Transforms/MatrixSlices.h"
 #include "dialects/Kernel/Transforms/Plans.h"
-#include "dialects/Kernel/Transforms/Product.h"
 
-#include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Math/IR/Math.h"
-#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
@@ -30,211 +27,295 @@ using namespace isthmus;
 using namespace isthmus::kernel;
 
 namespace {
-
-/// What both ways of running attention need of its operations.
-class Emitter {
+/// The program of a workgroup that takes some queries of a head.
+class TileEmitter : AttentionEmitter {
 public:
-  Emitter(TileBuilder &tb, const AttentionGroup &g, const Epilogue &epilogue)
-      : tb(tb), b(tb.b), loc(tb.loc), g(g), epilogue(epilogue),
-        f32(tb.b.getF32Type()) {
-    scoreSizes = loopSizes(tb, g.scores);
-    outputSizes = loopSizes(tb, g.output);
-  }
-
-  void onTiles(const AttentionTile &tile);
-  void onScalars(bool serial);
+  TileEmitter(TileBuilder &tb, const AttentionGroup &g,
+              const Epilogue &epilogue, const AttentionTile &tile,
+              const TargetInfo &info);
+  void run();
 
 private:
-  SmallVector<OpFoldResult> sizesOf(ArrayRef<OpFoldResult> of,
-                                    ArrayRef<unsigned> dims) {
-    return llvm::map_to_vector(dims, [&](unsigned d) { return of[d]; });
-  }
-  Value constant(double v, Type type = {}) {
-    return arith::ConstantOp::create(b, loc,
-                                     b.getFloatAttr(type ? type : f32, v));
-  }
-  Value add(Value x, Value y) { return arith::AddIOp::create(b, loc, x, y); }
-  Value below(Value x, Value y) {
-    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, x, y);
-  }
-  Value both(Value x, Value y) { return arith::AndIOp::create(b, loc, x, y); }
-  Value load(Value memref, ValueRange at) {
-    return memref::LoadOp::create(b, loc, memref, at);
-  }
-  void store(Value v, Value memref, ValueRange at) {
-    memref::StoreOp::create(b, loc, v, memref, at);
-  }
-  Value as(Type type, Value v) {
-    if (v.getType() == type)
-      return v;
-    if (v.getType().getIntOrFloatBitWidth() < type.getIntOrFloatBitWidth())
-      return arith::ExtFOp::create(b, loc, type, v);
-    return arith::TruncFOp::create(b, loc, type, v);
-  }
-  /// An element of an operand of one of the products.
-  Value element(linalg::GenericOp op, unsigned i, ArrayRef<Value> ivs,
-                Type type) {
-    return as(type, tb.load(tb.memoryOf(op.getDpsInputs()[i]),
-                            tb.apply(op.getIndexingMapsArray()[i], ivs)));
-  }
-  Value ifElse(Value condition, function_ref<Value()> then, Value otherwise);
-  Value loop(OpFoldResult size, Value init,
-             function_ref<Value(Value, Value)> body);
-  /// The score after scale and mask; `point` as the scores' dims.
-  Value biased(Value score, ArrayRef<Value> point) {
-    if (!g.bias)
-      return score;
-    return applyEpilogueScalar(tb, {g.bias, g.biasOperand}, score, point);
-  }
-  Value exp(Value v) { return math::ExpOp::create(b, loc, v); }
-  /// exp(v - max); without scores that count (max is -inf) zero.
-  Value weight(Value v, Value max);
-  Value isNone(Value max) {
-    return arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OEQ, max,
-                                 constant(-INFINITY));
-  }
-  Value maximum(Value x, Value y) {
-    return arith::MaximumFOp::create(b, loc, x, y);
-  }
-  /// Points of the scores without their key; of a product's loops.
-  SmallVector<Value> scoreIvs(ValueRange batch, ValueRange query, Value key,
-                              ValueRange depth);
-  SmallVector<Value> outputIvs(ValueRange batch, ValueRange query, Value key,
-                               ValueRange width);
-  void storeOutput(Value v, ArrayRef<Value> ivs);
+  Factor factorOf(linalg::GenericOp op, unsigned input, bool alongOuter,
+                  ArrayRef<unsigned> along, ArrayRef<OpFoldResult> sizes);
+  void bringSlot(Value slot);
+  void bringElements(ValueRange tiles, Value n0);
+  Value sumsOfSteps();
+  void weigh(Value n0);
+  void storeSums(Value sums);
 
-  Value alloc(ArrayRef<int64_t> shape) {
-    return AllocOp::create(
-        b, loc, MemRefType::get(shape, f32, AffineMap(), kWorkgroupSpace));
+  SmallVector<Value> query(Value i) {
+    return tb.coordinatesOf(add(m0, i), querySizes);
   }
-  /// Of what is multiplied.
-  Value alloc(const AttentionTile &tile, int64_t rows, int64_t columns) {
-    auto layout =
-        StridedLayoutAttr::get(b.getContext(), 0, {tile.pitch(columns), 1});
-    auto plain = MemRefType::get({rows, columns}, tile.type, AffineMap(),
-                                 kWorkgroupSpace);
-    return AllocOp::create(b, loc,
-                           tile.unit
-                               ? MemRefType::get({rows, columns}, tile.type,
-                                                 layout, plain.getMemorySpace())
-                               : plain);
+  Value timesKeys(Value step) {
+    return arith::MulIOp::create(b, loc, step, tb.index(tile.keys));
   }
-  void forTile(ArrayRef<int64_t> shape, function_ref<void(ValueRange)> body);
+  MemRefType memory(int64_t rows, int64_t columns, int64_t pitch) {
+    auto space = IntegerAttr::get(b.getI64Type(), kWorkgroupSpace);
+    return MemRefType::get(
+        {rows, columns}, tile.type,
+        StridedLayoutAttr::get(b.getContext(), 0, {pitch, 1}), space);
+  }
+  Value operand(Value tile, bool turned) {
+    if (!turned)
+      return tile;
+    return memref::TransposeOp::create(
+        b, loc, tile,
+        AffineMapAttr::get(AffineMap::getPermutationMap(
+            ArrayRef<unsigned>{1, 0}, b.getContext())));
+  }
 
-  TileBuilder &tb;
-  OpBuilder &b;
-  Location loc;
-  AttentionGroup g;
-  const Epilogue &epilogue;
-  Type f32;
-  SmallVector<OpFoldResult> scoreSizes, outputSizes;
+  const AttentionTile &tile;
+  SmallVector<OpFoldResult> batchSizes, querySizes, depthSizes, widthSizes,
+      keySizes;
+  SmallVector<Value> batch;
+  Value m0, sizeM, sizeK, sizeN, keys;
+  /// As factors of the two products, and how they come from memory.
+  Product ofKeys, ofValues;
+  Way wayK, wayV;
+  std::optional<MatrixSlice> sliceK, sliceV; // of a unit
+  SmallVector<Type> slotTypes;
+  Value ring, tileQ, tileS, tileP, rowMax, rowSum, rowGrowth;
 };
-
 } // namespace
 
-Value Emitter::ifElse(Value condition, function_ref<Value()> then,
-                      Value otherwise) {
-  auto branch = scf::IfOp::create(b, loc, otherwise.getType(), condition, true);
+TileEmitter::TileEmitter(TileBuilder &tb, const AttentionGroup &g,
+                         const Epilogue &epilogue, const AttentionTile &tile,
+                         const TargetInfo &info)
+    : AttentionEmitter(tb, g, epilogue), tile(tile),
+      batchSizes(sizesOf(scoreSizes, g.batch)),
+      querySizes(sizesOf(scoreSizes, g.queries)),
+      depthSizes(sizesOf(scoreSizes, g.depth)),
+      widthSizes(sizesOf(outputSizes, g.width)),
+      keySizes({scoreSizes[g.rank() - 1]}) {
+  if (!tile.unit) {
+    // Multiply-add reads along the keys, and along the width; keys are stored
+    // across, where the next row is in the next bank.
+    slotTypes = {memory(tile.depth, tile.keys, tile.keyPitch()),
+                 memory(tile.keys, tile.width, tile.width)};
+    return;
+  }
+  ofKeys.batch = ofValues.batch = batchSizes;
+  ofKeys.n = ofValues.k = keySizes;
+  ofKeys.k = depthSizes;
+  ofValues.n = widthSizes;
+  unsigned lastKey = g.rank() - 1, lastOutputKey = g.outputLoop.back();
+  bool alongKeys = g.keysLieAlong(), alongWidth = g.valuesLieAlong();
+  ofKeys.b =
+      factorOf(g.scores, g.key, alongKeys,
+               alongKeys ? ArrayRef(lastKey) : ArrayRef(g.depth), scoreSizes);
+  ofValues.b = factorOf(
+      g.output, g.value, alongWidth,
+      alongWidth ? ArrayRef(g.width) : ArrayRef(lastOutputKey), outputSizes);
+  sliceK.emplace(ofKeys.b, tile.keys, tile.depth, tile.lanes, info);
+  sliceV.emplace(ofValues.b, tile.width, tile.keys, tile.lanes, info);
+  slotTypes = {sliceK->type, sliceV->type};
+}
+
+/// Keys or values; the keys are the rows of one and the terms of the other.
+Factor TileEmitter::factorOf(linalg::GenericOp op, unsigned input,
+                             bool alongOuter, ArrayRef<unsigned> along,
+                             ArrayRef<OpFoldResult> sizes) {
+  AffineMap map = op.getIndexingMapsArray()[input];
+  Value memref = tb.memoryOf(op.getDpsInputs()[input]);
+  bool isKeys = op == g.scores;
+  Factor f;
+  f.narrow = tile.type;
+  f.alongOuter = alongOuter;
+  f.run = runOf(tb, map, along, sizes);
+  f.at = [this, map, memref, isKeys](Place batch, Place outer, Place k) {
+    SmallVector<Value> none(g.queries.size(), tb.index(0));
+    return std::pair(
+        memref, tb.apply(map, isKeys ? scoreIvs(batch, none, outer[0], k)
+                                     : outputIvs(batch, none, k[0], outer)));
+  };
+  f.element = [at = f.at, this](Place batch, Place outer, Place k, bool) {
+    auto [memref, indices] = at(batch, outer, k);
+    return tb.load(memref, indices);
+  };
+  return f;
+}
+
+void TileEmitter::bringSlot(Value slot) {
+  auto tiles = RingAcquireOp::create(b, loc, slotTypes, ring, slot);
+  Value n0 = timesKeys(slot);
+  if (tile.unit) {
+    sliceK->bring(
+        tb, wayK,
+        {batch, n0, keys, keySizes, sizeK, depthSizes, /*pastOuter=*/true},
+        tiles.getResult(0), tb.index(0));
+    sliceV->bring(tb, wayV,
+                  {batch, tb.index(0), sizeN, widthSizes, keys, keySizes},
+                  tiles.getResult(1), n0);
+  } else {
+    bringElements(tiles.getResults(), n0);
+  }
+  RingCommitOp::create(b, loc, ring, slot);
+}
+
+/// In the type of the sums.
+void TileEmitter::bringElements(ValueRange tiles, Value n0) {
+  SmallVector<Value> none(querySizes.size(), tb.index(0));
+  auto elementOr0 = [&](Value inside, linalg::GenericOp op, unsigned i,
+                        function_ref<SmallVector<Value>()> ivs) {
+    return ifElse(
+        inside, [&] { return element(op, i, ivs(), tile.type); },
+        constant(0, tile.type));
+  };
+  // Side by side along what is contiguous.
+  bool alongKeys = g.keysLieAlong();
+  SmallVector<int64_t> shape = {tile.keys, tile.depth};
+  if (alongKeys)
+    std::swap(shape[0], shape[1]);
+  forTile(shape, [&](ValueRange p) {
+    Value j = p[alongKeys ? 1 : 0], d = p[alongKeys ? 0 : 1], key = add(n0, j);
+    Value v = elementOr0(
+        both(below(key, keys), below(d, sizeK)), g.scores, g.key, [&] {
+          return scoreIvs(batch, none, key, tb.coordinatesOf(d, depthSizes));
+        });
+    store(v, tiles[0], {d, j});
+  });
+  forTile({tile.keys, tile.width}, [&](ValueRange p) {
+    Value key = add(n0, p[0]);
+    Value v = elementOr0(both(below(key, keys), below(p[1], sizeN)), g.output,
+                         g.value, [&] {
+                           return outputIvs(batch, none, key,
+                                            tb.coordinatesOf(p[1], widthSizes));
+                         });
+    store(v, tiles[1], p);
+  });
+}
+
+/// From scores to weights: the rows' maxima, what they grew by, and sums.
+void TileEmitter::weigh(Value n0) {
+  forTile({tile.queries, tile.keys}, [&](ValueRange p) {
+    Value key = add(n0, p[1]);
+    Value inside = both(below(add(m0, p[0]), sizeM), below(key, keys));
+    Value v = ifElse(
+        inside,
+        [&] {
+          SmallVector<Value> point = scoreIvs(batch, query(p[0]), key, {});
+          return biased(load(tileS, p),
+                        ArrayRef<Value>(point).take_front(g.rank()));
+        },
+        constant(-INFINITY));
+    store(v, tileS, p);
+  });
+  forTile({tile.queries}, [&](ValueRange p) {
+    Value old = load(rowMax, p);
+    Value now =
+        this->loop(b.getIndexAttr(tile.keys), old, [&](Value j, Value most) {
+          return maximum(most, load(tileS, {p[0], j}));
+        });
+    store(now, rowMax, p);
+    store(weight(old, now), rowGrowth, p);
+  });
+  forTile({tile.queries, tile.keys}, [&](ValueRange p) {
+    Value w = weight(load(tileS, p), load(rowMax, p[0]));
+    if (tile.unit)
+      store(as(tile.type, w), tileP, p);
+    store(w, tileS, p);
+  });
+  forTile({tile.queries}, [&](ValueRange p) {
+    Value scaled =
+        arith::MulFOp::create(b, loc, load(rowSum, p), load(rowGrowth, p));
+    Value sum = this->loop(
+        b.getIndexAttr(tile.keys), scaled, [&](Value j, Value sum) -> Value {
+          return arith::AddFOp::create(b, loc, sum, load(tileS, {p[0], j}));
+        });
+    store(sum, rowSum, p);
+  });
+}
+
+/// The loop over the keys.
+Value TileEmitter::sumsOfSteps() {
+  Value zero = tb.index(0), one = tb.index(1);
+  if (tile.slots > 1)
+    bringSlot(zero);
+  auto scores = VectorType::get({tile.queries, tile.keys}, f32),
+       outputs = VectorType::get({tile.queries, tile.width}, f32);
+  Value nothing = vector::BroadcastOp::create(b, loc, outputs, constant(0));
+  auto loop = scf::ForOp::create(b, loc, zero,
+                                 tb.toValue(tb.ceilDiv(keySizes[0], tile.keys)),
+                                 one, nothing);
   OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(&branch.getThenRegion().front());
-  Value v = then();
-  scf::YieldOp::create(b, loc, v);
-  b.setInsertionPointToStart(&branch.getElseRegion().front());
-  scf::YieldOp::create(b, loc, otherwise);
-  return branch.getResult(0);
+  b.setInsertionPointToStart(loop.getBody());
+  Value step = loop.getInductionVar();
+  auto wait = [&] { return RingWaitOp::create(b, loc, slotTypes, ring, step); };
+  // Its barrier frees the slot that is brought next. What is brought past the
+  // end is zeros.
+  RingWaitOp now;
+  if (tile.slots > 1) {
+    now = wait();
+    bringSlot(add(step, one));
+  } else {
+    bringSlot(step);
+    now = wait();
+  }
+  StringAttr unit = tile.unit ? b.getStringAttr(tile.unit->name) : StringAttr();
+  const bool inBounds[] = {true, true};
+  Value none = vector::BroadcastOp::create(b, loc, scores, constant(0));
+  Value s = MmaOp::create(
+      b, loc, scores, tileQ,
+      operand(now.getResult(0), tile.unit && !tile.alongKeys), none, unit);
+  vector::TransferWriteOp::create(b, loc, s, tileS, ValueRange{zero, zero},
+                                  inBounds);
+  weigh(timesKeys(step));
+  // Each lane scales the sums that it holds.
+  Value growth = vector::TransferReadOp::create(
+      b, loc, outputs, rowGrowth, zero, constant(0),
+      AffineMap::get(1, 0, {b.getAffineDimExpr(0), b.getAffineConstantExpr(0)},
+                     b.getContext()),
+      inBounds);
+  Value scaled =
+      arith::MulFOp::create(b, loc, loop.getRegionIterArg(0), growth);
+  Value o = MmaOp::create(
+      b, loc, outputs, tileP,
+      operand(now.getResult(1), tile.unit && !tile.alongWidth), scaled, unit);
+  RingReleaseOp::create(b, loc, ring, step);
+  scf::YieldOp::create(b, loc, o);
+  return loop.getResult(0);
 }
 
-Value Emitter::loop(OpFoldResult size, Value init,
-                    function_ref<Value(Value, Value)> body) {
-  auto each = scf::ForOp::create(b, loc, tb.index(0), tb.toValue(size),
-                                 tb.index(1), init);
+void TileEmitter::storeSums(Value sums) {
+  auto each = EachOp::create(b, loc, sums);
   OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(each.getBody());
-  Value v = body(each.getInductionVar(), each.getRegionIterArg(0));
-  scf::YieldOp::create(b, loc, v);
-  return each.getResult(0);
+  Type index = b.getIndexType();
+  Block *body =
+      b.createBlock(&each.getBody(), {}, {index, index, f32}, {loc, loc, loc});
+  Value row = body->getArgument(0), column = body->getArgument(1);
+  Value inside = both(below(add(m0, row), sizeM), below(column, sizeN));
+  auto branch = scf::IfOp::create(b, loc, inside, /*withElseRegion=*/false);
+  b.setInsertionPoint(branch.thenBlock()->getTerminator());
+  Value v =
+      arith::DivFOp::create(b, loc, body->getArgument(2), load(rowSum, row));
+  storeOutput(v, outputIvs(batch, query(row), tb.index(0),
+                           tb.coordinatesOf(column, widthSizes)));
 }
 
-Value Emitter::weight(Value v, Value max) {
-  Value e = exp(arith::SubFOp::create(b, loc, v, max));
-  return arith::SelectOp::create(b, loc, isNone(max), constant(0), e);
-}
-
-SmallVector<Value> Emitter::scoreIvs(ValueRange batch, ValueRange query,
-                                     Value key, ValueRange depth) {
-  SmallVector<Value> ivs(g.scores.getNumLoops(), tb.index(0));
-  for (auto [d, v] : llvm::zip_equal(g.batch, batch))
-    ivs[d] = v;
-  for (auto [d, v] : llvm::zip_equal(g.queries, query))
-    ivs[d] = v;
-  ivs[g.rank() - 1] = key;
-  for (auto [d, v] : llvm::zip(g.depth, depth))
-    ivs[d] = v;
-  return ivs;
-}
-
-SmallVector<Value> Emitter::outputIvs(ValueRange batch, ValueRange query,
-                                      Value key, ValueRange width) {
-  SmallVector<Value> ivs(g.output.getNumLoops(), tb.index(0));
-  for (auto [d, v] : llvm::zip_equal(g.batch, batch))
-    ivs[g.outputLoop[d]] = v;
-  for (auto [d, v] : llvm::zip_equal(g.queries, query))
-    ivs[g.outputLoop[d]] = v;
-  ivs[g.outputLoop.back()] = key;
-  for (auto [d, v] : llvm::zip_equal(g.width, width))
-    ivs[d] = v;
-  return ivs;
-}
-
-void Emitter::storeOutput(Value v, ArrayRef<Value> ivs) {
-  Value out = tb.memoryOf(epilogue.op ? epilogue.op->getResult(0)
-                                      : g.output->getResult(0));
-  SmallVector<Value> point =
-      tb.apply(g.output.getIndexingMapsArray().back(), ivs);
-  tb.store(applyEpilogueScalar(tb, epilogue, v, point), out, point);
-}
-
-void Emitter::forTile(ArrayRef<int64_t> shape,
-                      function_ref<void(ValueRange)> body) {
-  SmallVector<OpFoldResult> sizes;
-  for (int64_t n : shape)
-    sizes.push_back(b.getIndexAttr(n));
-  tb.forTile(sizes, body);
-}
-
-//===----------------------------------------------------------------------===//
-// By tiles
-//===----------------------------------------------------------------------===//
-
-void Emitter::onTiles(const AttentionTile &tile) {
-  SmallVector<OpFoldResult> batchSizes = sizesOf(scoreSizes, g.batch),
-                            querySizes = sizesOf(scoreSizes, g.queries),
-                            depthSizes = sizesOf(scoreSizes, g.depth),
-                            widthSizes = sizesOf(outputSizes, g.width);
+void TileEmitter::run() {
   OpFoldResult queries = productOf(tb, querySizes);
   SmallVector<OpFoldResult> extents = batchSizes;
   extents.push_back(tb.ceilDiv(queries, tile.queries));
   SmallVector<Value> at = tb.makeGrid(extents);
-  SmallVector<Value> batch(ArrayRef(at).drop_back());
-  Value m0 = arith::MulIOp::create(b, loc, at.back(), tb.index(tile.queries));
-  Value sizeM = tb.toValue(queries),
-        sizeK = tb.toValue(productOf(tb, depthSizes)),
-        sizeN = tb.toValue(productOf(tb, widthSizes)),
-        keys = tb.toValue(scoreSizes[g.rank() - 1]);
-  // A unit takes keys as they lie; multiply-add reads along them.
-  Value tileQ = alloc(tile, tile.queries, tile.depth),
-        tileK = tile.unit ? alloc(tile, tile.keys, tile.depth)
-                          : alloc(tile, tile.depth, tile.keys),
-        // Along the keys where lanes load a unit's fragments one by one.
-      tileV = tile.turned ? alloc(tile, tile.width, tile.keys)
-                          : alloc(tile, tile.keys, tile.width),
-        tileS = alloc({tile.queries, tile.keys}),
-        tileP = tile.unit ? alloc(tile, tile.queries, tile.keys) : tileS,
-        rowMax = alloc({tile.queries}), rowSum = alloc({tile.queries}),
-        rowGrowth = alloc({tile.queries});
-  auto query = [&](Value i) {
-    return tb.coordinatesOf(add(m0, i), querySizes);
-  };
+  batch.assign(at.begin(), at.end() - 1);
+  m0 = arith::MulIOp::create(b, loc, at.back(), tb.index(tile.queries));
+  sizeM = tb.toValue(queries);
+  sizeK = tb.toValue(productOf(tb, depthSizes));
+  sizeN = tb.toValue(productOf(tb, widthSizes));
+  keys = tb.toValue(keySizes[0]);
+  if (tile.unit) {
+    wayK = wayOf(tb, ofKeys, ofKeys.b);
+    wayV = wayOf(tb, ofValues, ofValues.b);
+  }
+  ring = RingOp::create(b, loc,
+                        RingType::get(b.getContext(), tile.slots, slotTypes));
+  tileQ = alloc(tile, tile.queries, tile.depth);
+  tileS = alloc({tile.queries, tile.keys});
+  tileP = tile.unit ? alloc(tile, tile.queries, tile.keys) : tileS;
+  rowMax = alloc({tile.queries});
+  rowSum = alloc({tile.queries});
+  rowGrowth = alloc({tile.queries});
 
   forTile({tile.queries, tile.depth}, [&](ValueRange p) {
     Value inside = both(below(add(m0, p[0]), sizeM), below(p[1], sizeK));
@@ -254,138 +335,34 @@ void Emitter::onTiles(const AttentionTile &tile) {
     store(constant(0), rowSum, p);
   });
 
-  auto outputs = VectorType::get({tile.queries, tile.width}, f32);
-  Value nothing = vector::BroadcastOp::create(b, loc, outputs, constant(0));
-  auto loop = scf::ForOp::create(b, loc, tb.index(0), keys, tb.index(tile.keys),
-                                 nothing);
-  {
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(loop.getBody());
-    Value n0 = loop.getInductionVar(), zero = tb.index(0);
-    AffineMap keyMap = g.scores.getIndexingMapsArray()[g.key];
-    // Side by side along what is contiguous.
-    bool alongKeys = keyMap.getNumResults() &&
-                     keyMap.getResults().back().isFunctionOfDim(g.rank() - 1);
-    auto bringKey = [&](Value d, Value j) {
-      Value key = add(n0, j);
-      Value v = ifElse(
-          both(below(key, keys), below(d, sizeK)),
-          [&] {
-            return element(g.scores, g.key,
-                           scoreIvs(batch,
-                                    SmallVector<Value>(querySizes.size(), zero),
-                                    key, tb.coordinatesOf(d, depthSizes)),
-                           tile.type);
-          },
-          constant(0, tile.type));
-      if (tile.unit)
-        store(v, tileK, {j, d});
-      else
-        store(v, tileK, {d, j});
+  // Pieces go one way in the whole loop, which has no branches then.
+  SmallVector<Way *> asked;
+  if (tile.unit && sliceK->inPieces && wayK.aligned)
+    asked.push_back(&wayK);
+  if (tile.unit && sliceV->inPieces && wayV.aligned)
+    asked.push_back(&wayV);
+  if (asked.empty()) {
+    storeSums(sumsOfSteps());
+  } else {
+    Value aligned = asked.front()->aligned;
+    if (asked.size() > 1)
+      aligned = both(aligned, asked.back()->aligned);
+    auto outputs = VectorType::get({tile.queries, tile.width}, f32);
+    auto branch = scf::IfOp::create(b, loc, outputs, aligned, true);
+    auto inBranch = [&](Region &region) {
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPointToStart(&region.front());
+      Value v = sumsOfSteps();
+      scf::YieldOp::create(b, loc, v);
     };
-    if (alongKeys)
-      forTile({tile.depth, tile.keys},
-              [&](ValueRange p) { bringKey(p[0], p[1]); });
-    else
-      forTile({tile.keys, tile.depth},
-              [&](ValueRange p) { bringKey(p[1], p[0]); });
-    forTile({tile.keys, tile.width}, [&](ValueRange p) {
-      Value key = add(n0, p[0]);
-      Value v = ifElse(
-          both(below(key, keys), below(p[1], sizeN)),
-          [&] {
-            return element(
-                g.output, g.value,
-                outputIvs(batch, SmallVector<Value>(querySizes.size(), zero),
-                          key, tb.coordinatesOf(p[1], widthSizes)),
-                tile.type);
-          },
-          constant(0, tile.type));
-      if (tile.turned)
-        store(v, tileV, {p[1], p[0]});
-      else
-        store(v, tileV, p);
-    });
-    auto turned = [&](Value tile) -> Value {
-      return memref::TransposeOp::create(
-          b, loc, tile,
-          AffineMapAttr::get(AffineMap::getPermutationMap(
-              ArrayRef<unsigned>{1, 0}, b.getContext())));
-    };
-
-    auto scores = VectorType::get({tile.queries, tile.keys}, f32);
-    Value none = vector::BroadcastOp::create(b, loc, scores, constant(0));
-    StringAttr unit =
-        tile.unit ? b.getStringAttr(tile.unit->name) : StringAttr();
-    Value keyRows = tile.unit ? turned(tileK) : tileK,
-          values = tile.turned ? turned(tileV) : tileV;
-    Value s = MmaOp::create(b, loc, scores, tileQ, keyRows, none, unit);
-    const bool inBounds[] = {true, true};
-    vector::TransferWriteOp::create(b, loc, s, tileS, ValueRange{zero, zero},
-                                    inBounds);
-    forTile({tile.queries, tile.keys}, [&](ValueRange p) {
-      Value key = add(n0, p[1]);
-      Value inside = both(below(add(m0, p[0]), sizeM), below(key, keys));
-      Value v = ifElse(
-          inside,
-          [&] {
-            SmallVector<Value> point = scoreIvs(batch, query(p[0]), key, {});
-            return biased(load(tileS, p),
-                          ArrayRef<Value>(point).take_front(g.rank()));
-          },
-          constant(-INFINITY));
-      store(v, tileS, p);
-    });
-    forTile({tile.queries}, [&](ValueRange p) {
-      Value old = load(rowMax, p);
-      Value now =
-          this->loop(b.getIndexAttr(tile.keys), old, [&](Value j, Value most) {
-            return maximum(most, load(tileS, {p[0], j}));
-          });
-      store(now, rowMax, p);
-      store(weight(old, now), rowGrowth, p);
-    });
-    forTile({tile.queries, tile.keys}, [&](ValueRange p) {
-      Value w = weight(load(tileS, p), load(rowMax, p[0]));
-      if (tile.unit)
-        store(as(tile.type, w), tileP, p);
-      store(w, tileS, p);
-    });
-    forTile({tile.queries}, [&](ValueRange p) {
-      Value scaled =
-          arith::MulFOp::create(b, loc, load(rowSum, p), load(rowGrowth, p));
-      Value sum = this->loop(
-          b.getIndexAttr(tile.keys), scaled, [&](Value j, Value sum) -> Value {
-            return arith::AddFOp::create(b, loc, sum, load(tileS, {p[0], j}));
-          });
-      store(sum, rowSum, p);
-    });
-    // Each lane scales the sums that it holds.
-    Value growth = vector::TransferReadOp::create(
-        b, loc, outputs, rowGrowth, zero, constant(0),
-        AffineMap::get(1, 0,
-                       {b.getAffineDimExpr(0), b.getAffineConstantExpr(0)},
-                       b.getContext()),
-        inBounds);
-    Value scaled =
-        arith::MulFOp::create(b, loc, loop.getRegionIterArg(0), growth);
-    Value o = MmaOp::create(b, loc, outputs, tileP, values, scaled, unit);
-    scf::YieldOp::create(b, loc, o);
+    for (Way *way : asked)
+      way->aligned = {};
+    inBranch(branch.getThenRegion());
+    for (Way *way : asked)
+      *way = {};
+    inBranch(branch.getElseRegion());
+    storeSums(branch.getResult(0));
   }
-
-  auto each = EachOp::create(b, loc, loop.getResult(0));
-  OpBuilder::InsertionGuard guard(b);
-  Type index = b.getIndexType();
-  Block *body =
-      b.createBlock(&each.getBody(), {}, {index, index, f32}, {loc, loc, loc});
-  Value row = body->getArgument(0), column = body->getArgument(1);
-  Value inside = both(below(add(m0, row), sizeM), below(column, sizeN));
-  auto branch = scf::IfOp::create(b, loc, inside, /*withElseRegion=*/false);
-  b.setInsertionPoint(branch.thenBlock()->getTerminator());
-  Value v =
-      arith::DivFOp::create(b, loc, body->getArgument(2), load(rowSum, row));
-  storeOutput(v, outputIvs(batch, query(row), tb.index(0),
-                           tb.coordinatesOf(column, widthSizes)));
   tb.result.setGroup(tile.lanes);
 }
 
@@ -398,65 +375,10 @@ std::string kernel::planAttention(FuncOp kernel, const TargetInfo &info) {
   if (std::string why = chooseAttentionTile(group, info, tile); !why.empty())
     return why;
   TileBuilder tb(kernel);
-  Emitter(tb, group, epilogue).onTiles(tile);
+  TileEmitter(tb, group, epilogue, tile, info).run();
   tb.finish("attention " + std::to_string(tile.queries) + "x" +
             std::to_string(tile.keys) +
-            (tile.unit ? std::string(" ") + tile.unit->name : ""));
+            (tile.unit ? std::string(" ") + tile.unit->name : "") + " ring " +
+            std::to_string(tile.slots));
   return "";
-}
-
-//===----------------------------------------------------------------------===//
-// On scalars
-//===----------------------------------------------------------------------===//
-
-void Emitter::onScalars(bool serial) {
-  SmallVector<OpFoldResult> space = sizesOf(scoreSizes, g.batch);
-  llvm::append_range(space, sizesOf(scoreSizes, g.queries));
-  SmallVector<OpFoldResult> depthSizes = sizesOf(scoreSizes, g.depth),
-                            widthSizes = sizesOf(outputSizes, g.width);
-  OpFoldResult depth = productOf(tb, depthSizes),
-               width = productOf(tb, widthSizes),
-               keys = scoreSizes[g.rank() - 1];
-  int64_t perGroup = serial ? std::numeric_limits<int32_t>::max() : 1;
-  tb.forEachPoint(space, perGroup, [&](ValueRange at) {
-    ValueRange batch = at.take_front(g.batch.size()),
-               query = at.drop_front(g.batch.size());
-    auto score = [&](Value key) {
-      Value sum = loop(depth, constant(0), [&](Value d, Value sum) -> Value {
-        SmallVector<Value> ivs =
-            scoreIvs(batch, query, key, tb.coordinatesOf(d, depthSizes));
-        Value v = arith::MulFOp::create(b, loc, element(g.scores, 0, ivs, f32),
-                                        element(g.scores, 1, ivs, f32));
-        return arith::AddFOp::create(b, loc, sum, v);
-      });
-      SmallVector<Value> point = scoreIvs(batch, query, key, {});
-      return biased(sum, ArrayRef<Value>(point).take_front(g.rank()));
-    };
-    Value max = loop(keys, constant(-INFINITY), [&](Value key, Value most) {
-      return maximum(most, score(key));
-    });
-    Value sum = loop(keys, constant(0), [&](Value key, Value sum) -> Value {
-      return arith::AddFOp::create(b, loc, sum, weight(score(key), max));
-    });
-    auto each =
-        scf::ForOp::create(b, loc, tb.index(0), tb.toValue(width), tb.index(1));
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(each.getBody());
-    SmallVector<Value> place =
-        tb.coordinatesOf(each.getInductionVar(), widthSizes);
-    Value v = loop(keys, constant(0), [&](Value key, Value sum) -> Value {
-      Value x =
-          element(g.output, g.value, outputIvs(batch, query, key, place), f32);
-      Value w = arith::MulFOp::create(b, loc, weight(score(key), max), x);
-      return arith::AddFOp::create(b, loc, sum, w);
-    });
-    storeOutput(arith::DivFOp::create(b, loc, v, sum),
-                outputIvs(batch, query, tb.index(0), place));
-  });
-}
-
-void kernel::emitAttentionOnScalars(TileBuilder &tb,
-                                    const AttentionGroup &group,
-                                    const Epilogue &epilogue, bool serial) {
-  Emitter(tb, group, epilogue).onScalars(serial);
 }

@@ -79,7 +79,7 @@ struct Bringer {
   Value inside(Value o, Value k) {
     Value in = below(k, region.sizeK);
     auto n = getConstantIntValue(region.sizeOuter);
-    if (n && *n % outer == 0)
+    if (n && *n % outer == 0 && !region.pastOuter)
       return in;
     return arith::AndIOp::create(b, loc, below(o, region.sizeOuter), in);
   }

@@ -36,6 +36,8 @@ public:
     llvm::ArrayRef<mlir::OpFoldResult> outerDims;
     mlir::Value sizeK;
     llvm::ArrayRef<mlir::OpFoldResult> kDims;
+    /// Slices may begin behind the last row (column), as behind the last term.
+    bool pastOuter = false;
   };
   /// Fills `tile` with the slice at `k0`; outside of the factor with zeros. In
   /// pieces, what `way` asks must hold.

@@ -162,11 +162,9 @@ static Value beforeWidening(Value v, bool &isUnsigned) {
              : v;
 }
 
-/// How many elements along the last of `dims` lie side by side: those of its
-/// last ones that are the operand's last dims as well.
-static OpFoldResult runOf(TileBuilder &tb, AffineMap map,
-                          ArrayRef<unsigned> dims,
-                          ArrayRef<OpFoldResult> sizes) {
+OpFoldResult kernel::runOf(TileBuilder &tb, AffineMap map,
+                           ArrayRef<unsigned> dims,
+                           ArrayRef<OpFoldResult> sizes) {
   OpFoldResult run;
   int64_t r = int64_t(map.getNumResults()) - 1;
   for (unsigned d : llvm::reverse(dims)) {

@@ -52,6 +52,13 @@ struct Product {
   std::function<void(Place batch, Place m, Place n, mlir::Value)> store;
 };
 
+/// How many elements along the last of `dims` lie side by side in an operand
+/// that `map` indexes: those of its last ones that are the operand's last dims
+/// as well. Null if that is none of them.
+mlir::OpFoldResult runOf(TileBuilder &tb, mlir::AffineMap map,
+                         llvm::ArrayRef<unsigned> dims,
+                         llvm::ArrayRef<mlir::OpFoldResult> sizes);
+
 /// How a factor's elements come from memory: `run` of them at once, always or
 /// when `aligned` holds, which all lanes see alike; else one by one.
 struct Way {
