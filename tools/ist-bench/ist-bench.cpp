@@ -42,7 +42,10 @@ int fail(const Failure &f) {
 class Bench {
 public:
   explicit Bench(const Options &o) : o(o) {}
-  bool prepare(Failure &failure);
+  bool prepare(Failure &failure) {
+    return run.prepare(o.artifact, o.device, o.variant, o.function, o.shapes,
+                       o.seed, failure);
+  }
   bool measure(Failure &failure);
   bool profile(Failure &failure);
   bool count(Failure &failure);
@@ -50,18 +53,13 @@ public:
   json result() const;
 
 private:
-  bool call(Failure &failure);
   std::string fact(const char *name) const;
   void addWork(const ist_work &w, double seconds, json *launch) const;
   /// Calls `n` times; seconds for all.
   bool time(uint64_t n, double *seconds, Failure &failure);
 
   const Options &o;
-  Model model;
-  Session session;
-  std::vector<OwnedTensor> owned;
-  std::vector<ist_tensor> inputs, outputs;
-  std::vector<int64_t> symbols;
+  RandomCall run;
   uint64_t iterations = 1;
   std::vector<double> perCall; // seconds, one a repetition
   json launches = json::array();
@@ -69,50 +67,10 @@ private:
   json counters = json::object(); // of one call, by kernel; or empty
 };
 
-bool Bench::prepare(Failure &failure) {
-  std::string err;
-  Shapes shapes;
-  if (!parseShapes(o.shapes, &shapes, err)) {
-    failure = {IST_INVALID_ARGUMENT, err};
-    return false;
-  }
-  if (!model.load(o.artifact, o.device, o.variant, false, failure) ||
-      !model.select(o.function, failure) ||
-      !model.sizes(shapes, &symbols, failure))
-    return false;
-  owned.resize(model.inputs.size());
-  outputs.resize(model.outputs.size());
-  for (size_t i = 0; i < owned.size(); ++i) {
-    if (!randomTensor(model.shaped(i, symbols), o.seed + i, &owned[i])) {
-      failure = {IST_RESOURCE_EXHAUSTED,
-                 fmt::format("no memory for input '{}'", model.inputs[i].name)};
-      return false;
-    }
-    inputs.push_back(owned[i].tensor);
-  }
-  ist_session *s = nullptr;
-  ist_error error = {};
-  if (ist_session_create(model.program.get(), nullptr, &s, &error)) {
-    failure = {error.code, error.message};
-    return false;
-  }
-  session.reset(s);
-  return true;
-}
-
-bool Bench::call(Failure &failure) {
-  ist_error error = {};
-  if (ist_call(session.get(), o.function.c_str(), inputs.data(), inputs.size(),
-               outputs.data(), outputs.size(), &error) == IST_OK)
-    return true;
-  failure = {error.code, error.message};
-  return false;
-}
-
 bool Bench::time(uint64_t n, double *seconds, Failure &failure) {
   auto begin = Clock::now();
   for (uint64_t i = 0; i < n; ++i)
-    if (!call(failure))
+    if (!run.call(failure))
       return false;
   *seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   return true;
@@ -148,9 +106,9 @@ bool Bench::measure(Failure &failure) {
 
 /// The fact that the device has of that name, or "".
 std::string Bench::fact(const char *name) const {
-  for (size_t i = 0; i < ist_device_fact_count(model.device.get()); ++i) {
+  for (size_t i = 0; i < ist_device_fact_count(run.model.device.get()); ++i) {
     const char *key = "", *value = "";
-    if (ist_device_fact(model.device.get(), i, &key, &value, nullptr) ==
+    if (ist_device_fact(run.model.device.get(), i, &key, &value, nullptr) ==
             IST_OK &&
         std::string(key) == name)
       return value;
@@ -161,7 +119,7 @@ std::string Bench::fact(const char *name) const {
 void Bench::measureMachine() {
   // Devices that are not the processor would be measured by their own means.
   std::string threads = fact("cpu.threads");
-  if (ist_device_name(model.device.get()) != std::string("cpu") ||
+  if (ist_device_name(run.model.device.get()) != std::string("cpu") ||
       threads.empty())
     return;
   Roofline r = measureRoofline(static_cast<unsigned>(std::stoul(threads)));
@@ -205,23 +163,24 @@ bool Bench::profile(Failure &failure) {
     return false;
   };
   // One call at a time, so that each launch has a median.
-  const uint32_t n = model.info.launch_count;
+  const uint32_t n = run.model.info.launch_count;
   std::vector<std::vector<double>> seconds(n); // of all its runs in a call
   std::vector<uint64_t> counts(n);
   std::vector<ist_work> works(n); // of one call
   for (uint64_t c = 0; c < std::clamp<uint64_t>(iterations, 7, 101); ++c) {
-    if (ist_session_set_profiling(session.get(), 1, &error))
+    if (ist_session_set_profiling(run.session.get(), 1, &error))
       return failed();
-    if (!call(failure))
+    if (!run.call(failure))
       return false;
     for (uint32_t i = 0; i < n; ++i) {
       ist_launch_profile p;
-      if (ist_session_profile(session.get(), model.index, i, &p, &error))
+      if (ist_session_profile(run.session.get(), run.model.index, i, &p,
+                              &error))
         return failed();
       seconds[i].push_back(static_cast<double>(p.nanoseconds) * 1e-9);
       counts[i] = p.count;
-      if (ist_session_launch_work(session.get(), model.index, i, &works[i],
-                                  &error))
+      if (ist_session_launch_work(run.session.get(), run.model.index, i,
+                                  &works[i], &error))
         return failed();
     }
   }
@@ -229,14 +188,15 @@ bool Bench::profile(Failure &failure) {
   for (uint32_t i = 0; i < n; ++i) {
     ist_launch_info l;
     ist_kernel_info k;
-    const ist_program *program = model.program.get();
-    if (ist_program_launch(program, model.index, i, &l, &error) ||
+    const ist_program *program = run.model.program.get();
+    if (ist_program_launch(program, run.model.index, i, &l, &error) ||
         ist_program_kernel(program, l.kernel, &k, &error))
       return failed();
     json nodes = json::array();
     for (uint32_t j = 0; j < l.node_count; ++j) {
       const char *node = "";
-      if (ist_program_launch_node(program, model.index, i, j, &node, &error))
+      if (ist_program_launch_node(program, run.model.index, i, j, &node,
+                                  &error))
         return failed();
       nodes.push_back(node);
     }
@@ -261,7 +221,7 @@ bool Bench::profile(Failure &failure) {
     double x = a["median_us"], y = b["median_us"];
     return x != y ? x > y : a["launch"] < b["launch"];
   });
-  if (ist_session_set_profiling(session.get(), 0, &error))
+  if (ist_session_set_profiling(run.session.get(), 0, &error))
     return failed();
   return true;
 }
@@ -269,15 +229,15 @@ bool Bench::profile(Failure &failure) {
 /// What one call costs, where the device counts.
 bool Bench::count(Failure &failure) {
   ist_error error = {};
-  if (ist_device_reset_counters(model.device.get(), &error))
+  if (ist_device_reset_counters(run.model.device.get(), &error))
     return true;
-  if (!call(failure))
+  if (!run.call(failure))
     return false;
   auto visit = [](void *to, const char *kernel, const char *counter,
                   uint64_t value) {
     (*static_cast<json *>(to))[kernel][counter] = value;
   };
-  if (ist_device_counters(model.device.get(), visit, &counters, &error) ==
+  if (ist_device_counters(run.model.device.get(), visit, &counters, &error) ==
       IST_OK)
     return true;
   failure = {error.code, error.message};
@@ -297,14 +257,14 @@ json Bench::result() const {
     variance +=
         n > 1 ? (s - mean) * (s - mean) / static_cast<double>(n - 1) : 0;
   json sizes = json::object();
-  for (size_t i = 0; i < symbols.size(); ++i)
-    sizes[model.symbols[i].name] = symbols[i];
+  for (size_t i = 0; i < run.symbols.size(); ++i)
+    sizes[run.model.symbols[i].name] = run.symbols[i];
   ist_session_counters counters = {};
   counters.struct_size = sizeof counters;
-  ist_session_get_counters(session.get(), &counters);
+  ist_session_get_counters(run.session.get(), &counters);
   return {{"artifact", o.artifact},
           {"function", o.function},
-          {"device", ist_device_name(model.device.get())},
+          {"device", ist_device_name(run.model.device.get())},
           {"threads", fact("cpu.threads")},
           {"sizes", sizes},
           {"repetitions", n},
@@ -343,7 +303,7 @@ int main(int argc, char **argv) {
   Options o;
   CLI::App app("Times calls of an artifact's function, on random inputs.",
                "ist-bench");
-  app.add_option("artifact", o.artifact, "model.ist")->required();
+  app.add_option("artifact", o.artifact, "run.model.ist")->required();
   app.add_option("--device", o.device, "where to run");
   app.add_option("--function", o.function, "which function")
       ->capture_default_str();

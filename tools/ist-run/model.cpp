@@ -220,6 +220,46 @@ bool isthmus::tools::randomTensor(const ist_tensor &shape, uint64_t seed,
   return true;
 }
 
+bool RandomCall::prepare(const std::string &path, const std::string &device,
+                         int variant, const std::string &function,
+                         const std::vector<std::string> &sizes, uint64_t seed,
+                         Failure &failure) {
+  std::string err;
+  Shapes shapes;
+  if (!parseShapes(sizes, &shapes, err)) {
+    failure = {IST_INVALID_ARGUMENT, err};
+    return false;
+  }
+  if (!model.load(path, device, variant, false, failure) ||
+      !model.select(function, failure) ||
+      !model.sizes(shapes, &symbols, failure))
+    return false;
+  owned.resize(model.inputs.size());
+  outputs.resize(model.outputs.size());
+  for (size_t i = 0; i < owned.size(); ++i) {
+    if (!randomTensor(model.shaped(i, symbols), seed + i, &owned[i])) {
+      failure = {IST_RESOURCE_EXHAUSTED,
+                 fmt::format("no memory for input '{}'", model.inputs[i].name)};
+      return false;
+    }
+    inputs.push_back(owned[i].tensor);
+  }
+  ist_session *s = nullptr;
+  ist_error error = {};
+  if (ist_session_create(model.program.get(), nullptr, &s, &error))
+    return failed(failure, error);
+  session.reset(s);
+  return true;
+}
+
+bool RandomCall::call(Failure &failure) {
+  ist_error error = {};
+  if (ist_call(session.get(), model.name.c_str(), inputs.data(), inputs.size(),
+               outputs.data(), outputs.size(), &error))
+    return failed(failure, error);
+  return true;
+}
+
 std::string
 isthmus::tools::typeText(const ist_tensor_info &info,
                          const std::vector<ist_symbol_info> &symbols) {

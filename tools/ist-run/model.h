@@ -50,6 +50,23 @@ struct Model {
 /// are good indices too. The same seed and shape give the same values.
 bool randomTensor(const ist_tensor &shape, uint64_t seed, OwnedTensor *out);
 
+/// A function of an artifact, ready to be called on random inputs.
+struct RandomCall {
+  bool prepare(const std::string &path, const std::string &device, int variant,
+               const std::string &function,
+               const std::vector<std::string> &shapes, uint64_t seed,
+               Failure &failure);
+  bool call(Failure &failure);
+
+  Model model;
+  Session session;
+  std::vector<int64_t> symbols;
+
+private:
+  std::vector<OwnedTensor> owned;
+  std::vector<ist_tensor> inputs, outputs;
+};
+
 /// Element `i`, row-major.
 double element(const ist_tensor &tensor, size_t i);
 

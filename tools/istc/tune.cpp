@@ -14,7 +14,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <optional>
 
 using namespace isthmus;
 using namespace isthmus::tools;
@@ -29,22 +28,6 @@ constexpr double kSeconds = 1;
 constexpr unsigned kCalls = 9, kMostCalls = 301;
 
 using Clock = std::chrono::steady_clock;
-
-/// One compiled candidate, with inputs and a session.
-class Candidate {
-public:
-  bool load(const std::string &path, const TuneOptions &options,
-            std::string &error);
-  bool call(bool profile, std::string &error);
-  /// Seconds of the call before, by kernel; of a call with profiling.
-  bool times(std::map<std::string, double> &seconds, std::string &error);
-
-private:
-  Model model;
-  Session session;
-  std::vector<OwnedTensor> owned;
-  std::vector<ist_tensor> inputs, outputs;
-};
 
 /// Seconds by kernel, one a call, of two candidates.
 struct Pair {
@@ -83,12 +66,15 @@ private:
     return false;
   }
   bool compileTo(const std::string &path);
-  bool compare(Candidate &guess, Candidate &other, bool profile,
+  bool load(RandomCall &candidate, const std::string &path);
+  bool time(RandomCall &candidate, bool profile,
+            std::map<std::string, double> &seconds);
+  bool compare(RandomCall &guess, RandomCall &other, bool profile,
                std::map<std::string, Pair> &seconds);
-  bool keep(Candidate &guess, const Questions &open,
+  bool keep(RandomCall &guess, const Questions &open,
             const std::map<std::string, Best> &best);
-  bool measure(Candidate &guess, const std::string &path, const Questions &open,
-               std::map<std::string, Best> &best);
+  bool measure(RandomCall &guess, const std::string &path,
+               const Questions &open, std::map<std::string, Best> &best);
 
   CompileOptions options;
   std::string name, output; // of the target, of what the user asked for
@@ -98,62 +84,40 @@ private:
 
 } // namespace
 
-bool Candidate::load(const std::string &path, const TuneOptions &options,
-                     std::string &error) {
+/// Loads the candidate at `path`.
+bool Tuner::load(RandomCall &candidate, const std::string &path) {
   Failure failure;
-  Shapes shapes;
-  std::vector<int64_t> symbols;
-  if (!parseShapes(options.shapes, &shapes, error))
-    return false;
-  if (!model.load(path, options.device, IST_BEST_VARIANT, false, failure) ||
-      !model.select("main", failure) ||
-      !model.sizes(shapes, &symbols, failure)) {
-    error = failure.message;
-    return false;
-  }
-  owned.resize(model.inputs.size());
-  outputs.resize(model.outputs.size());
-  for (size_t i = 0; i < owned.size(); ++i) {
-    if (!randomTensor(model.shaped(i, symbols), i, &owned[i])) {
-      error = std::string("no memory for input '") + model.inputs[i].name + "'";
-      return false;
-    }
-    inputs.push_back(owned[i].tensor);
-  }
-  ist_session *s = nullptr;
-  ist_error e = {};
-  if (ist_session_create(model.program.get(), nullptr, &s, &e)) {
-    error = e.message;
-    return false;
-  }
-  session.reset(s);
-  return true;
+  if (candidate.prepare(path, tuning.device, IST_BEST_VARIANT, "main",
+                        tuning.shapes, /*seed=*/0, failure))
+    return true;
+  return fail("cannot run here: " + failure.message +
+              "; tune on a machine that can, and give the file to --tuning");
 }
 
-bool Candidate::call(bool profile, std::string &error) {
+/// Calls it once; seconds by kernel with `profile`, else of the call as "".
+bool Tuner::time(RandomCall &candidate, bool profile,
+                 std::map<std::string, double> &seconds) {
+  Failure failure;
   ist_error e = {};
-  if ((profile && ist_session_set_profiling(session.get(), 1, &e)) ||
-      ist_call(session.get(), "main", inputs.data(), inputs.size(),
-               outputs.data(), outputs.size(), &e)) {
-    error = e.message;
-    return false;
+  ist_session *session = candidate.session.get();
+  const Model &model = candidate.model;
+  if (profile && ist_session_set_profiling(session, 1, &e))
+    return fail(e.message);
+  auto start = Clock::now();
+  if (!candidate.call(failure))
+    return fail("a call failed: " + failure.message);
+  if (!profile) {
+    seconds[""] = std::chrono::duration<double>(Clock::now() - start).count();
+    return true;
   }
-  return true;
-}
-
-bool Candidate::times(std::map<std::string, double> &seconds,
-                      std::string &error) {
-  ist_error e = {};
   for (uint32_t i = 0; i < model.info.launch_count; ++i) {
     ist_launch_profile p;
     ist_launch_info l;
     ist_kernel_info k;
-    if (ist_session_profile(session.get(), model.index, i, &p, &e) ||
+    if (ist_session_profile(session, model.index, i, &p, &e) ||
         ist_program_launch(model.program.get(), model.index, i, &l, &e) ||
-        ist_program_kernel(model.program.get(), l.kernel, &k, &e)) {
-      error = e.message;
-      return false;
-    }
+        ist_program_kernel(model.program.get(), l.kernel, &k, &e))
+      return fail(e.message);
     if (p.count)
       seconds[k.name] += static_cast<double>(p.nanoseconds) * 1e-9;
   }
@@ -167,9 +131,8 @@ bool Tuner::compileTo(const std::string &path) {
 }
 
 /// Calls both by turns; who is first alternates.
-bool Tuner::compare(Candidate &guess, Candidate &other, bool profile,
+bool Tuner::compare(RandomCall &guess, RandomCall &other, bool profile,
                     std::map<std::string, Pair> &seconds) {
-  std::string error;
   auto begin = Clock::now();
   auto spent = [&] {
     return std::chrono::duration<double>(Clock::now() - begin).count();
@@ -178,15 +141,9 @@ bool Tuner::compare(Candidate &guess, Candidate &other, bool profile,
        ++i)
     for (bool second : {false, true}) {
       bool isOther = second != (i % 2 == 1);
-      Candidate &c = isOther ? other : guess;
-      auto start = Clock::now();
-      if (!c.call(profile, error))
-        return fail("a call failed: " + error);
       std::map<std::string, double> times;
-      if (!profile)
-        times[""] = std::chrono::duration<double>(Clock::now() - start).count();
-      else if (!c.times(times, error))
-        return fail(error);
+      if (!time(isOther ? other : guess, profile, times))
+        return false;
       for (auto &[name, t] : times)
         (isOther ? seconds[name].other : seconds[name].guess).push_back(t);
     }
@@ -194,14 +151,11 @@ bool Tuner::compare(Candidate &guess, Candidate &other, bool profile,
 }
 
 /// Times the candidates that were proposed last against the guesses.
-bool Tuner::measure(Candidate &guess, const std::string &path,
+bool Tuner::measure(RandomCall &guess, const std::string &path,
                     const Questions &open, std::map<std::string, Best> &best) {
-  Candidate other;
-  std::string error;
+  RandomCall other;
   std::map<std::string, Pair> seconds;
-  if (!other.load(path, tuning, error))
-    return fail(error);
-  if (!compare(guess, other, /*profile=*/true, seconds))
+  if (!load(other, path) || !compare(guess, other, /*profile=*/true, seconds))
     return false;
   for (auto &[what, question] : options.tuning->questions()) {
     Best now;
@@ -251,26 +205,24 @@ bool Tuner::run() {
     errors << "tune: " << name << ": nothing left to choose\n";
     return true;
   }
-  std::optional<Candidate> guess(std::in_place);
-  if (!guess->load(guessPath, tuning, error))
-    return fail("cannot run here: " + error +
-                "; tune on a machine that can, and give the file to "
-                "--tuning");
+  RandomCall guess;
+  if (!load(guess, guessPath))
+    return false;
   std::map<std::string, Best> best;
   for (unsigned i = 1; i < most; ++i) {
     errors << "tune: " << name << ": candidate " << i << " of " << most - 1
            << "\n";
     choices.propose(i);
-    bool good = compileTo(otherPath) && measure(*guess, otherPath, open, best);
+    bool good = compileTo(otherPath) && measure(guess, otherPath, open, best);
     choices.propose(0);
     if (!good)
       return false;
   }
-  return keep(*guess, open, best);
+  return keep(guess, open, best);
 }
 
 /// Writes down what was better, if all of it together is better too.
-bool Tuner::keep(Candidate &guess, const Questions &open,
+bool Tuner::keep(RandomCall &guess, const Questions &open,
                  const std::map<std::string, Best> &best) {
   Tuning &choices = *options.tuning;
   std::vector<std::string> lines;
@@ -298,14 +250,11 @@ bool Tuner::keep(Candidate &guess, const Questions &open,
   errors << "tune: " << name << ": " << lines.size() << " choices measured, "
          << changed << " better than the guess\n";
   if (changed) {
-    std::string path = output + ".other", error;
-    Candidate all;
+    std::string path = output + ".other";
+    RandomCall all;
     std::map<std::string, Pair> seconds;
-    if (!compileTo(path))
-      return false;
-    if (!all.load(path, tuning, error))
-      return fail(error);
-    if (!compare(guess, all, /*profile=*/false, seconds))
+    if (!compileTo(path) || !load(all, path) ||
+        !compare(guess, all, /*profile=*/false, seconds))
       return false;
     double before = fastest(seconds[""].guess),
            now = fastest(seconds[""].other);
