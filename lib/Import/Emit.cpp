@@ -21,6 +21,15 @@ using namespace isthmus;
 // Broadcasting
 //===----------------------------------------------------------------------===//
 
+/// `a` is b, or b cut at something.
+static bool isAtMost(OpFoldResult a, OpFoldResult b) {
+  if (IndexMath::same(a, b))
+    return true;
+  auto v = dyn_cast<Value>(a);
+  auto least = v ? v.getDefiningOp<arith::MinSIOp>() : arith::MinSIOp();
+  return least && (isAtMost(least.getLhs(), b) || isAtMost(least.getRhs(), b));
+}
+
 FailureOr<Sizes> isthmus::broadcastSizes(NodeContext &c,
                                          ArrayRef<Sizes> shapes) {
   size_t rank = 0;
@@ -51,9 +60,12 @@ FailureOr<Sizes> isthmus::broadcastSizes(NodeContext &c,
       continue;
     }
     OpFoldResult size = known ? known : open.front();
-    if (!known)
-      for (OpFoldResult s : ArrayRef(open).drop_front())
-        size = c.idx.max(size, s);
+    // The largest; where that is one of them, the size it came from stays.
+    for (OpFoldResult s : open)
+      if (!known)
+        size = isAtMost(s, size)   ? size
+               : isAtMost(size, s) ? s
+                                   : c.idx.max(size, s);
     for (OpFoldResult s : open) {
       if (IndexMath::same(s, size))
         continue;

@@ -190,18 +190,26 @@ static LogicalResult slice(NodeContext &c) {
       return failure();
     // Negative ones count from the end; known ones need no arithmetic, and the
     // largest integer must not overflow.
+    auto isPositive = [&](OpFoldResult v) {
+      return c.importer.lowerBound(v) >= 0;
+    };
     auto fromEnd = [&](OpFoldResult v) {
       if (auto known = IndexMath::known(v))
         return *known < 0 ? m.add(v, d) : v;
+      if (isPositive(v))
+        return v;
       return m.add(v, m.select(m.cmp(P::slt, v, zero), d, zero));
     };
     OpFoldResult s = fromEnd(start), e = fromEnd(end);
     OpFoldResult last = m.sub(d, one);
     auto knownStart = IndexMath::known(start), knownEnd = IndexMath::known(end);
     constexpr int64_t kFar = std::numeric_limits<int32_t>::max();
+    auto inside = [&](OpFoldResult v) {
+      return isPositive(v) ? m.min(v, d) : m.clamp(v, zero, d);
+    };
     auto forward = [&]() -> std::pair<OpFoldResult, OpFoldResult> {
-      OpFoldResult f = knownStart == 0 ? zero : m.clamp(s, zero, d);
-      OpFoldResult t = knownEnd && *knownEnd >= kFar ? d : m.clamp(e, zero, d);
+      OpFoldResult f = knownStart == 0 ? zero : inside(s);
+      OpFoldResult t = knownEnd && *knownEnd >= kFar ? d : inside(e);
       if (IndexMath::same(e, d))
         t = d;
       return {f, m.ceilDiv(m.sub(t, f), step)};
@@ -223,7 +231,9 @@ static LogicalResult slice(NodeContext &c) {
     }
     from[a] = r.first;
     by[a] = step;
-    sizes[a] = IndexMath::same(r.second, d) ? d : m.max(r.second, zero);
+    sizes[a] = IndexMath::same(r.second, d) ? d
+               : isPositive(r.second)       ? r.second
+                                            : m.max(r.second, zero);
   }
   if (x.scalars && rank == 1) {
     auto n = IndexMath::known(sizes[0]), f = IndexMath::known(from[0]),
