@@ -70,7 +70,7 @@ FailureOr<Sizes> isthmus::broadcastSizes(NodeContext &c,
       if (IndexMath::same(s, size))
         continue;
       OpFoldResult fine = c.idx.eq(s, size);
-      if (c.importer.lowerBound(s) < 2)
+      if (c.idx.lowerBound(s) < 2)
         fine = c.idx.select(fine, c.idx.constant(1),
                             c.idx.eq(s, c.idx.constant(1)));
       if (failed(c.check(fine, "the shapes of the inputs do not broadcast")))
@@ -193,8 +193,8 @@ ImportValue *isthmus::elementwiseTo(NodeContext &c, ArrayRef<ImportValue *> ins,
         continue;
       }
       exprs.push_back(getAffineDimExpr(d, context));
-      ambiguous |= !n && !IndexMath::same(size, sizes[d]) &&
-                   c.importer.lowerBound(size) < 2;
+      ambiguous |=
+          !n && !IndexMath::same(size, sizes[d]) && c.idx.lowerBound(size) < 2;
     }
     if (ambiguous) {
       read.captured = c.tensor(*in);

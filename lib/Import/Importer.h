@@ -101,8 +101,6 @@ public:
   mlir::DenseElementsAttr constant(ImportValue &value);
   mlir::RankedTensorType tensorType(DType dtype,
                                     llvm::ArrayRef<OpFoldResult> sizes);
-  /// A bound that `size` is never below.
-  int64_t lowerBound(OpFoldResult size);
 
   void report(ImportDiagnostic diag) { diags.push_back(std::move(diag)); }
   size_t numDiagnostics() const { return diags.size(); }

@@ -6,6 +6,11 @@
 //===----------------------------------------------------------------------===//
 #include "lib/Import/IndexMath.h"
 
+#include "dialects/Graph/Graph.h"
+
+#include "mlir/Interfaces/FunctionInterfaces.h"
+#include "mlir/Interfaces/Utils/InferIntRangeCommon.h"
+
 #include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
@@ -166,12 +171,53 @@ OpFoldResult IndexMath::mod(OpFoldResult l, OpFoldResult r) {
   return sub(l, mul(floorDiv(l, r), r));
 }
 
+ConstantIntRanges IndexMath::range(OpFoldResult v, unsigned depth) {
+  constexpr unsigned kWidth = IndexType::kInternalStorageBitWidth;
+  constexpr unsigned kMaxDepth = 32; // a model may have very long chains
+  if (auto c = known(v))
+    return ConstantIntRanges::constant(APInt(kWidth, *c, true));
+  Value value = cast<Value>(v);
+  if (auto it = ranges.find(value); it != ranges.end())
+    return it->second;
+  unsigned width = ConstantIntRanges::getStorageBitwidth(value.getType());
+  ConstantIntRanges result = ConstantIntRanges::maxRange(width);
+  auto arg = dyn_cast<BlockArgument>(value);
+  if (auto func =
+          arg ? dyn_cast<FunctionOpInterface>(arg.getOwner()->getParentOp())
+              : FunctionOpInterface()) {
+    auto bound = [&](StringRef name, const APInt &otherwise) {
+      auto attr = func.getArgAttrOfType<IntegerAttr>(arg.getArgNumber(), name);
+      return attr ? attr.getValue() : otherwise;
+    };
+    if (width == kWidth)
+      result =
+          ConstantIntRanges::fromSigned(bound(graph::kMinAttr, result.smin()),
+                                        bound(graph::kMaxAttr, result.smax()));
+  } else if (auto op = value.getDefiningOp<InferIntRangeInterface>()) {
+    SmallVector<ConstantIntRanges> operands;
+    for (Value operand : op->getOperands()) {
+      if (!operand.getType().isIntOrIndex() || depth == kMaxDepth)
+        return result;
+      operands.push_back(range(operand, depth + 1));
+    }
+    op.inferResultRanges(operands,
+                         [&](Value of, const ConstantIntRanges &inferred) {
+                           if (of == value)
+                             result = inferred;
+                         });
+  }
+  ranges.try_emplace(value, result);
+  return result;
+}
+
 OpFoldResult IndexMath::min(OpFoldResult l, OpFoldResult r) {
   auto cl = known(l), cr = known(r);
   if (cl && cr)
     return constant(std::min(*cl, *cr));
-  if (l == r)
+  if (l == r || upperBound(l) <= lowerBound(r))
     return l;
+  if (upperBound(r) <= lowerBound(l))
+    return r;
   return binary<arith::MinSIOp>(l, r);
 }
 
@@ -179,8 +225,10 @@ OpFoldResult IndexMath::max(OpFoldResult l, OpFoldResult r) {
   auto cl = known(l), cr = known(r);
   if (cl && cr)
     return constant(std::max(*cl, *cr));
-  if (l == r)
+  if (l == r || lowerBound(l) >= upperBound(r))
     return l;
+  if (lowerBound(r) >= upperBound(l))
+    return r;
   return binary<arith::MaxSIOp>(l, r);
 }
 
@@ -193,6 +241,9 @@ OpFoldResult IndexMath::cmp(arith::CmpIPredicate p, OpFoldResult l,
                                              llvm::APInt(64, *cr, true)));
   if (l == r)
     return constant(p == P::eq || p == P::sle || p == P::sge);
+  if (auto known =
+          intrange::evaluatePred(intrange::CmpPredicate(p), range(l), range(r)))
+    return constant(*known);
   Value i1 = arith::CmpIOp::create(b, loc, p, value(l), value(r));
   return Value(arith::IndexCastUIOp::create(b, loc, b.getIndexType(), i1));
 }

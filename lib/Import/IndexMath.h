@@ -10,6 +10,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/IR/Builders.h"
+#include "mlir/Interfaces/InferIntRangeInterface.h"
 
 #include "llvm/ADT/StringMap.h"
 
@@ -63,6 +64,11 @@ public:
   static std::optional<int64_t> known(OpFoldResult v) {
     return mlir::getConstantIntValue(v);
   }
+  /// What `v` can be, by the bounds of the function's symbols and the ranges
+  /// of the operations on them, as signed numbers: [lower, upper].
+  int64_t lowerBound(OpFoldResult v) { return range(v).smin().getSExtValue(); }
+  int64_t upperBound(OpFoldResult v) { return range(v).smax().getSExtValue(); }
+
   /// Surely equal.
   static bool same(OpFoldResult l, OpFoldResult r) {
     return l == r || (known(l) && known(l) == known(r));
@@ -70,12 +76,14 @@ public:
 
 private:
   template <typename Op> OpFoldResult binary(OpFoldResult l, OpFoldResult r);
+  mlir::ConstantIntRanges range(OpFoldResult v, unsigned depth = 0);
 
   mlir::OpBuilder &b;
   mlir::Location &loc;
   llvm::DenseMap<std::pair<mlir::Block *, int64_t>, mlir::Value> constants;
   using Key = std::tuple<mlir::Block *, void *, void *, void *>;
   llvm::DenseMap<Key, mlir::Value> memo;
+  llvm::DenseMap<mlir::Value, mlir::ConstantIntRanges> ranges;
 };
 
 } // namespace isthmus

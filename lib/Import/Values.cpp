@@ -262,18 +262,3 @@ Value Importer::tensor(ImportValue &v) {
   // Nothing is known of it: only after a diagnostic.
   return tensor::EmptyOp::create(b, loc, v.sizes, type.getElementType());
 }
-
-int64_t Importer::lowerBound(OpFoldResult size) {
-  if (auto known = IndexMath::known(size))
-    return *known;
-  // Cut at a known number.
-  if (auto least = cast<Value>(size).getDefiningOp<arith::MinSIOp>())
-    if (auto at = getConstantIntValue(least.getRhs()))
-      return std::min(lowerBound(least.getLhs()), *at);
-  auto arg = dyn_cast<BlockArgument>(cast<Value>(size));
-  if (!arg || arg.getOwner()->getParentOp() != mainFunc)
-    return std::numeric_limits<int64_t>::min();
-  auto min = cast<func::FuncOp>(mainFunc).getArgAttrOfType<IntegerAttr>(
-      arg.getArgNumber(), graph::kMinAttr);
-  return min ? min.getInt() : std::numeric_limits<int64_t>::min();
-}

@@ -190,9 +190,7 @@ static LogicalResult slice(NodeContext &c) {
       return failure();
     // Negative ones count from the end; known ones need no arithmetic, and the
     // largest integer must not overflow.
-    auto isPositive = [&](OpFoldResult v) {
-      return c.importer.lowerBound(v) >= 0;
-    };
+    auto isPositive = [&](OpFoldResult v) { return c.idx.lowerBound(v) >= 0; };
     auto fromEnd = [&](OpFoldResult v) {
       if (auto known = IndexMath::known(v))
         return *known < 0 ? m.add(v, d) : v;
@@ -313,7 +311,7 @@ static LogicalResult gather(NodeContext &c) {
         at.push_back(i);
         llvm::append_range(at, ivs.drop_front(*axis + indices.rank()));
         // An empty axis has nothing to clamp to.
-        if (c.importer.lowerBound(n) > 0)
+        if (c.idx.lowerBound(n) > 0)
           p.store(p.load(0, at), p.ivs);
         else
           p.store(p.ifElse(

@@ -210,7 +210,7 @@ static LogicalResult squeeze(NodeContext &c) {
     for (int64_t i = 0; i < x.rank(); ++i) {
       if (x.dim(i) == 1)
         axes.push_back(i);
-      else if (!x.dim(i) && c.importer.lowerBound(x.sizes[i]) < 2 &&
+      else if (!x.dim(i) && c.idx.lowerBound(x.sizes[i]) < 2 &&
                failed(c.check(c.idx.cmp(arith::CmpIPredicate::ne, x.sizes[i],
                                         c.idx.constant(1)),
                               "dim " + Twine(i) +
