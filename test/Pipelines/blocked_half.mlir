@@ -3,9 +3,10 @@
 // RUN: istc %s --emit=tiled --target=cpu:x86-64-v4 | FileCheck %s --check-prefix=FEW
 
 /// In f16 convolutions take the plans of f32: blocks of as many channels, sums
-/// in f32, the bias added before they are rounded; an element of the input is
-/// widened in all lanes at once, so that a tile has more blocks and fewer
-/// pixels. Padding, an activation and a pool stay in blocks of f16.
+/// in f32, the bias added before they are rounded. What a convolution reads and
+/// another operation computes lies in f32, widened where it is written: here by
+/// the padding and by the second convolution, after rounding to f16. The model's
+/// input is widened where it is read, in all lanes at once; so are filters.
 // CHECK-LABEL: func.func @main
 // CHECK: hal.launch @[[FIRST:k_contraction_[0-9a-f]+]]
 // CHECK: hal.launch @k_pad_
@@ -15,18 +16,20 @@
 // CHECK-NOT: hal.launch
 // CHECK: return
 // CHECK: kernel.func @[[FIRST]] form(tiled) in %{{.*}}: memref<1x3x7x7xf16>{{.*}} out %{{.*}}: memref<1x4x7x7x16xf16>{{.*}} plan "blocked"
-// CHECK: arith.maximumf {{.*}} vector<16xf16>
-// CHECK: kernel.func @k_pad_{{.*}} in %{{.*}}: memref<1x4x7x7x16xf16>{{.*}} plan "vectors"
-// CHECK: vector.store {{.*}} vector<16xf16>
-// CHECK: kernel.func @[[SECOND]] form(tiled) in %{{.*}}: memref<1x4x9x9x16xf16>{{.*}} memref<4x4x3x3x16x16xf16>{{.*}} memref<4x16xf16>{{.*}} out %{{.*}}: memref<1x4x7x7x16xf16>{{.*}} plan "blocked"
-// CHECK: %[[W:.*]] = vector.load {{.*}} vector<16xf16>
-// CHECK: arith.extf %[[W]] : vector<16xf16> to vector<16xf32>
 // CHECK: %[[X:.*]] = vector.broadcast %{{.*}} : f16 to vector<16xf16>
 // CHECK: arith.extf %[[X]] : vector<16xf16> to vector<16xf32>
+// CHECK: arith.maximumf {{.*}} vector<16xf16>
+// CHECK: kernel.func @k_pad_{{.*}} in %{{.*}}: memref<1x4x7x7x16xf16>{{.*}} out %{{.*}}: memref<1x4x9x9x16xf32>{{.*}} plan "vectors"
+// CHECK: vector.store {{.*}} vector<16xf32>
+// CHECK: kernel.func @[[SECOND]] form(tiled) in %{{.*}}: memref<1x4x9x9x16xf32>{{.*}} memref<4x4x3x3x16x16xf16>{{.*}} memref<4x16xf16>{{.*}} out %{{.*}}: memref<1x4x7x7x16xf32>{{.*}} plan "blocked"
+// CHECK: %[[W:.*]] = vector.load {{.*}} vector<16xf16>
+// CHECK: arith.extf %[[W]] : vector<16xf16> to vector<16xf32>
+// CHECK: vector.broadcast %{{.*}} : f32 to vector<16xf32>
 // CHECK: vector.fma {{.*}} vector<16xf32>
 // CHECK: %[[SUM:.*]] = arith.addf %{{.*}} : vector<16xf32>
-// CHECK: arith.truncf %[[SUM]] : vector<16xf32> to vector<16xf16>
-// CHECK: kernel.func @[[DEPTHWISE]] form(tiled) {{.*}} plan "blocked"
+// CHECK: %[[ROUNDED:.*]] = arith.truncf %[[SUM]] : vector<16xf32> to vector<16xf16>
+// CHECK: arith.extf %[[ROUNDED]]
+// CHECK: kernel.func @[[DEPTHWISE]] form(tiled) in %{{.*}}: memref<1x4x7x7x16xf32>{{.*}} out %{{.*}}: memref<1x4x5x5x16xf16>{{.*}} plan "blocked"
 
 /// Few channels stay first: vectors along pixels.
 // FEW: kernel.func @k_conv_{{.*}} in %{{.*}}: memref<1x3x7x7xf16>{{.*}} plan "conv"

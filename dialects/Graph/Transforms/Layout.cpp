@@ -10,6 +10,7 @@
 #include "dialects/Graph/Transforms/Blocked.h"
 #include "dialects/Graph/Transforms/Fuse.h"
 #include "dialects/Graph/Transforms/Packing.h"
+#include "dialects/Graph/Transforms/Widen.h"
 #include "dialects/Kernel/Transforms/Plans.h"
 #include "dialects/Kernel/Transforms/Product.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -321,5 +322,8 @@ LogicalResult graph::chooseLayouts(ModuleOp module, const TargetInfo &info) {
       graph::padConvolution(conv);
     else
       packContraction(cast<linalg::GenericOp>(op), info);
+  if (info.form == kernel::Form::tiled)
+    for (auto func : module.getOps<func::FuncOp>())
+      storeWidened(func, info);
   return success();
 }

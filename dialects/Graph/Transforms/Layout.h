@@ -17,7 +17,8 @@ namespace isthmus::graph {
 /// weights of matrix products in panels, padding of convolutions explicit, a
 /// right operand with n innermost. Only weights, and copies that the plans
 /// need, are moved: the model's inputs and outputs keep their layout. Where
-/// lanes run them, products read what their operands were widened from.
+/// lanes run them, products read what their operands were widened from;
+/// elsewhere what they read again and again is stored widened.
 mlir::LogicalResult chooseLayouts(mlir::ModuleOp module,
                                   const TargetInfo &info);
 
