@@ -10,6 +10,7 @@
 #include "dialects/Graph/Transforms/Blocked.h"
 #include "dialects/Graph/Transforms/Fuse.h"
 #include "dialects/Graph/Transforms/Packing.h"
+#include "dialects/Graph/Transforms/Repeats.h"
 #include "dialects/Graph/Transforms/Widen.h"
 #include "dialects/Kernel/Transforms/Plans.h"
 #include "dialects/Kernel/Transforms/Product.h"
@@ -325,5 +326,7 @@ LogicalResult graph::chooseLayouts(ModuleOp module, const TargetInfo &info) {
   if (info.form == kernel::Form::tiled)
     for (auto func : module.getOps<func::FuncOp>())
       storeWidened(func, info);
+  if (info.form == kernel::Form::lanes)
+    readRepeatsOnce(module);
   return success();
 }

@@ -27,6 +27,13 @@ bool canPackSmallProduct(mlir::linalg::GenericOp op, mlir::Value right,
 /// reshapes, as far back as planContraction or planInner reads it.
 void readThrough(mlir::linalg::GenericOp op);
 
+/// Makes a product read both operands so, as far back as an operand's index is
+/// some of the loops, as plans for lanes want it.
+void readThroughForLanes(mlir::linalg::GenericOp op);
+
+/// Whether copies made `v` of what is the same at all places along `dim`.
+bool isRepeatedAlong(mlir::Value v, unsigned dim);
+
 mlir::Value constant(mlir::OpBuilder &b, mlir::Location loc, int64_t v);
 
 /// A graph.parallel with its body still empty; block arguments as the op says.

@@ -6,9 +6,11 @@
 //===----------------------------------------------------------------------===//
 //
 // A decoder turns its keys and repeats those that several heads share before
-// one row is multiplied with them: copies that cost more than the product. The
-// right operand's index is composed with that of copies and reshapes before it
-// for as long as a plan for vectors reads the result as well.
+// one row is multiplied with them: copies that cost more than the product. An
+// operand's index is composed with that of copies and reshapes before it for as
+// long as a plan reads the result as well. Those for vectors read a right
+// operand that repeats by divisions of its index; those for lanes want indices
+// that are loops, and get loops for it (Repeats.h).
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Graph/Transforms/Packing.h"
@@ -89,33 +91,82 @@ static std::optional<Access> throughReshape(const Access &a) {
                 AffineMap::get(a.map.getNumDims(), 0, exprs, context)};
 }
 
-void graph::readThrough(linalg::GenericOp op) {
-  if (op.getNumDpsInputs() != 2 || op->getNumResults() != 1 ||
-      !linalg::isaContractionOpInterface(op) || !kernel::isMultiplyAdd(op) ||
-      isWeight(op.getInputs()[1]))
-    return;
+/// `accept` sees `op` with the operand read from another place.
+static void readBack(linalg::GenericOp op, unsigned operand,
+                     function_ref<bool()> accept) {
   SmallVector<AffineMap> maps = op.getIndexingMapsArray();
-  Access at = {op.getInputs()[1], maps[1]}, best = at;
+  Access at = {op.getInputs()[operand], maps[operand]}, best = at;
   OpBuilder b(op);
   auto read = [&](const Access &from) {
-    op.getInputsMutable()[1].set(from.value);
-    maps[1] = from.map;
+    op.getInputsMutable()[operand].set(from.value);
+    maps[operand] = from.map;
     op.setIndexingMapsAttr(b.getAffineMapArrayAttr(maps));
   };
-  while (true) {
+  while (!graph::isWeight(at.value)) {
     std::optional<Access> next = throughCopy(at);
     if (!next)
       next = throughReshape(at);
     if (!next)
       break;
     at = *next;
-    maps[1] = at.map;
+    maps[operand] = at.map;
     // Every loop's extent must still be seen in some operand.
     if (!inversePermutation(concatAffineMaps(maps, op.getContext())))
       continue;
     read(at);
-    if (kernel::isMatrixProduct(op) || kernel::isInnerProduct(op))
+    if (accept())
       best = at;
   }
   read(best);
+}
+
+void graph::readThrough(linalg::GenericOp op) {
+  if (op.getNumDpsInputs() != 2 || op->getNumResults() != 1 ||
+      !linalg::isaContractionOpInterface(op) || !kernel::isMultiplyAdd(op))
+    return;
+  readBack(op, 1, [&] {
+    return kernel::isMatrixProduct(op) || kernel::isInnerProduct(op);
+  });
+}
+
+/// Plans for lanes read an operand along what is summed, or along rows or
+/// columns, whichever is innermost.
+static bool lanesRead(linalg::GenericOp op, unsigned operand) {
+  AffineMap map = op.getIndexingMapsArray()[operand],
+            other = op.getIndexingMapsArray()[1 - operand];
+  if (!map.getNumResults() || !map.isProjectedPermutation())
+    return false;
+  auto kinds = op.getIteratorTypesArray();
+  for (auto [d, kind] : llvm::enumerate(kinds))
+    if (kind == utils::IteratorType::reduction && !map.isFunctionOfDim(d))
+      return false;
+  unsigned last = cast<AffineDimExpr>(map.getResults().back()).getPosition();
+  return kinds[last] == utils::IteratorType::reduction ||
+         !other.isFunctionOfDim(last);
+}
+
+void graph::readThroughForLanes(linalg::GenericOp op) {
+  if (op.getNumDpsInputs() == 2 && op->getNumResults() == 1 &&
+      linalg::isaContractionOpInterface(op))
+    for (unsigned operand : {0, 1})
+      readBack(op, operand, [&] { return lanesRead(op, operand); });
+}
+
+/// What a reshape's source is, as an access of all its elements.
+static Access wholeOf(Value v) {
+  auto type = cast<RankedTensorType>(v.getType());
+  return {v, AffineMap::getMultiDimIdentityMap(type.getRank(), v.getContext())};
+}
+
+bool graph::isRepeatedAlong(Value v, unsigned dim) {
+  Access at = wholeOf(v);
+  while (at.map.isFunctionOfDim(dim)) {
+    std::optional<Access> next = throughCopy(at);
+    if (!next)
+      next = throughReshape(at);
+    if (!next)
+      return false;
+    at = *next;
+  }
+  return true;
 }

@@ -1,0 +1,164 @@
+//===- Repeats.cpp - operands that some loops repeat ----------------------===//
+//
+// Part of the Isthmus project, under the Apache License v2.0 with LLVM
+// Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "dialects/Graph/Transforms/Repeats.h"
+
+#include "dialects/Graph/Graph.h"
+#include "dialects/Graph/Transforms/Outline.h"
+#include "dialects/Graph/Transforms/Packing.h"
+#include "dialects/Graph/Transforms/SplitLoop.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+
+using namespace mlir;
+using namespace isthmus;
+
+namespace {
+/// A loop, and the sizes of the loops that it shall be.
+struct Parts {
+  unsigned loop;
+  SmallVector<int64_t> sizes;
+};
+} // namespace
+
+static bool isProduct(linalg::GenericOp op) {
+  return op.getNumDpsInputs() == 2 && op->getNumResults() == 1 &&
+         linalg::isaContractionOpInterface(op);
+}
+
+/// The loop of `op` over a dim of operand `i` that a reshape joined of several,
+/// where the operand is the same all along one of these.
+static std::optional<Parts> findRepeat(linalg::GenericOp op, unsigned i) {
+  auto reshape = op.getDpsInputs()[i].getDefiningOp<graph::ReshapeOp>();
+  if (!reshape || graph::isWeight(reshape))
+    return std::nullopt;
+  auto from = graph::getSizes(reshape.getSource()),
+       to = graph::getSizes(reshape.getResult());
+  if (failed(from) || failed(to))
+    return std::nullopt;
+  AffineMap map = op.getIndexingMapsArray()[i];
+  unsigned next = 0;
+  for (auto [d, size] : llvm::enumerate(*to)) {
+    while (next < from->size() && isOneInteger((*from)[next]) &&
+           !isOneInteger(size))
+      ++next;
+    if (next < from->size() && isEqualConstantIntOrValue((*from)[next], size)) {
+      ++next;
+      continue;
+    }
+    auto known = getConstantIntValue(size);
+    Parts parts;
+    bool repeated = false;
+    int64_t product = 1;
+    while (known && next < from->size() && product < *known) {
+      auto part = getConstantIntValue((*from)[next]);
+      if (!part || *part < 1)
+        return std::nullopt;
+      repeated |=
+          *part > 1 && graph::isRepeatedAlong(reshape.getSource(), next);
+      parts.sizes.push_back(*part);
+      product *= *part;
+      ++next;
+    }
+    if (!known || product != *known)
+      return std::nullopt;
+    auto loop = dyn_cast<AffineDimExpr>(map.getResult(d));
+    if (!repeated || !loop ||
+        op.getIteratorTypesArray()[loop.getPosition()] !=
+            utils::IteratorType::parallel)
+      continue;
+    parts.loop = loop.getPosition();
+    if (graph::canSplitLoop(op, parts.loop))
+      return parts;
+  }
+  return std::nullopt;
+}
+
+namespace {
+/// Products that are still to be looked at; `done` were replaced by others.
+struct Work {
+  SmallVector<linalg::GenericOp> products;
+  DenseSet<Operation *> done;
+};
+} // namespace
+
+/// Splits that loop of `op`, and of what reads its results element by element,
+/// up to products.
+static void splitForward(linalg::GenericOp op, const Parts &parts, Work &work) {
+  SmallVector<std::pair<linalg::GenericOp, unsigned>> next = {{op, parts.loop}};
+  while (!next.empty()) {
+    auto [now, loop] = next.pop_back_val();
+    // Of a product that reads them, all three share a loop over heads.
+    bool product = isProduct(now), last = product && now != op;
+    if (work.done.contains(now) || !graph::canSplitLoop(now, loop) ||
+        (last && !llvm::all_of(now.getIndexingMapsArray(),
+                               [loop = loop](AffineMap map) {
+                                 return map.isFunctionOfDim(loop);
+                               })))
+      continue;
+    SmallVector<AffineMap> maps = now.getIndexingMapsArray();
+    auto outs = ArrayRef(maps).drop_front(now.getNumDpsInputs());
+    linalg::GenericOp split = graph::splitLoop(now, loop, parts.sizes);
+    work.done.insert(now);
+    if (product)
+      work.products.push_back(split);
+    if (last)
+      continue;
+    for (auto [v, out] : llvm::zip_equal(split.getResults(), outs)) {
+      auto dim = out.getResultPosition(getAffineDimExpr(loop, op.getContext()));
+      if (!dim)
+        continue;
+      for (Operation *joined : v.getUsers())
+        for (OpOperand &use : joined->getUses()) {
+          auto reader = dyn_cast<linalg::GenericOp>(use.getOwner());
+          if (!reader || work.done.contains(reader) || reader.isDpsInit(&use) ||
+              reader->getBlock() != split->getBlock())
+            continue;
+          if (auto e = dyn_cast<AffineDimExpr>(
+                  reader.getMatchingIndexingMap(&use).getResult(*dim)))
+            next.push_back({reader, e.getPosition()});
+        }
+    }
+  }
+}
+
+/// Reshapes of reshapes, which splitting leaves where one operand of an
+/// operation was split before the other.
+static void joinReshapes(func::FuncOp func) {
+  func.walk([](graph::ReshapeOp op) {
+    auto sizes = graph::getSizes(op.getResult());
+    if (failed(sizes) || !op.getSource().getDefiningOp<graph::ReshapeOp>())
+      return;
+    OpBuilder b(op);
+    Value v = graph::reshapeTo(b, op.getLoc(), op.getSource(), *sizes);
+    op.getResult().replaceAllUsesWith(v);
+  });
+}
+
+void graph::readRepeatsOnce(ModuleOp module) {
+  for (auto func : module.getOps<func::FuncOp>()) {
+    Work work;
+    func.walk([&](linalg::GenericOp op) {
+      if (isProduct(op))
+        work.products.push_back(op);
+    });
+    for (unsigned next = 0; next < work.products.size(); ++next) {
+      linalg::GenericOp op = work.products[next];
+      if (work.done.contains(op))
+        continue;
+      readThroughForLanes(op);
+      for (unsigned i : {0, 1})
+        if (std::optional<Parts> parts = findRepeat(op, i)) {
+          splitForward(op, *parts, work);
+          break;
+        }
+    }
+    joinReshapes(func);
+    for (Operation *op : work.done)
+      op->erase();
+    eraseDead(func);
+  }
+}
