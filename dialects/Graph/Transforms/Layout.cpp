@@ -86,8 +86,9 @@ static Value packGroups(OpBuilder &b, Location loc, Value weight, bool nFirst,
     return arith::AddIOp::create(b, loc, v, inner);
   };
   Value at[] = {within(arg(1), group, arg(3)), within(arg(0), panel, arg(2))};
+  const int64_t ends[] = {k - 1, n - 1};
   Value inside;
-  for (auto [index, last] : llvm::zip(at, ArrayRef<int64_t>{k - 1, n - 1})) {
+  for (auto [index, last] : llvm::zip(at, ends)) {
     Value ok = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ule, index,
                                      size(last));
     inside =
