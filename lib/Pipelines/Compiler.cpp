@@ -7,6 +7,7 @@
 #include "lib/Pipelines/Compiler.h"
 
 #include "dialects/Graph/Graph.h"
+#include "dialects/Graph/Transforms/Constants.h"
 #include "dialects/Graph/Transforms/Dequantized.h"
 #include "dialects/Graph/Transforms/Fuse.h"
 #include "dialects/Graph/Transforms/Hoist.h"
@@ -323,8 +324,10 @@ bool Compilation::compileVariant(StringRef spec, const Target &target,
     return false;
   if (options.fuse && failed(graph::fuseElementwise(m)))
     return false;
-  if (options.fuse)
+  if (options.fuse) {
     graph::splitReductions(m, info);
+    graph::shareByConstants(m);
+  }
   if (options.reference)
     graph::addCompareFunctions(m);
   if (failed(graph::outlineKernels(m, info, options.fuse)) || failed(verify(m)))
