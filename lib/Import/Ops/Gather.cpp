@@ -271,6 +271,43 @@ static LogicalResult slice(NodeContext &c) {
                   }));
 }
 
+/// The index of a Gather that has one and knows it.
+static std::optional<int64_t> onlyIndex(NodeContext &c) {
+  ImportValue &indices = c.in(1);
+  if (indices.scalars && indices.scalars->size() == 1)
+    return IndexMath::known(indices.scalars->front());
+  if (indices.count() != 1)
+    return std::nullopt;
+  DenseElementsAttr data = c.constant(1);
+  return data ? std::optional((*data.value_begin<APInt>()).getSExtValue())
+              : std::nullopt;
+}
+
+/// `x` at `index` of `axis`, which becomes `inserted` dims of 1: a copy like a
+/// transpose's, and no index to check on the device.
+static ImportValue *atIndex(NodeContext &c, ImportValue &x, int64_t axis,
+                            int64_t inserted, Sizes sizes, OpFoldResult index) {
+  if (auto known = IndexMath::known(index)) {
+    MLIRContext *context = c.b.getContext();
+    SmallVector<AffineExpr> at;
+    for (int64_t i = 0; i < x.rank(); ++i)
+      at.push_back(i == axis ? getAffineConstantExpr(*known, context)
+                             : getAffineDimExpr(i < axis ? i : i - 1 + inserted,
+                                                context));
+    return generic(
+        c, Access{&x, at}, sizes, x.dtype,
+        [](OpBuilder &, Location, ValueRange args) { return args[0]; });
+  }
+  Value source = c.tensor(x);
+  return fromIndices(c, sizes, x.dtype,
+                     [&](OpBuilder &b, Location loc, ValueRange ivs) -> Value {
+                       SmallVector<Value> at(ivs.take_front(axis));
+                       at.push_back(cast<Value>(index));
+                       llvm::append_range(at, ivs.drop_front(axis + inserted));
+                       return tensor::ExtractOp::create(b, loc, source, at);
+                     });
+}
+
 static LogicalResult gather(NodeContext &c) {
   ImportValue &x = c.in(0), &indices = c.in(1);
   if (indices.dtype != DType::i64 && indices.dtype != DType::i32)
@@ -296,6 +333,11 @@ static LogicalResult gather(NodeContext &c) {
   llvm::append_range(sizes, indices.sizes);
   sizes.append(x.sizes.begin() + *axis + 1, x.sizes.end());
   OpFoldResult n = x.sizes[*axis];
+  if (auto known = onlyIndex(c);
+      known && c.idx.lowerBound(n) > (*known < 0 ? -(*known + 1) : *known))
+    return c.result(atIndex(c, x, *axis, indices.rank(), sizes,
+                            *known < 0 ? c.idx.add(n, c.idx.constant(*known))
+                                       : c.idx.constant(*known)));
   ImportValue *ins[] = {&x, &indices};
   std::string message = c.name + " (Gather): index out of range";
   auto r = buildParallel(
