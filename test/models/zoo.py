@@ -21,6 +21,7 @@ sys.path.insert(0, os.path.join(ROOT, "scripts"))
 import decoders  # noqa: E402
 import half  # noqa: E402
 import minilm  # noqa: E402
+import quantized  # noqa: E402
 import vit  # noqa: E402
 
 LIGHT = ["bvlc_alexnet", "densenet121", "inception_v1", "inception_v2", "resnet50", "shufflenet", "squeezenet", "vgg19",
@@ -36,6 +37,7 @@ class Model:
     check: typing.Callable = None  # {label: {output: array}} -> None, or why the answers make no sense
     bench: bool = True
     precision: str = "f32"  # benchmarks keep others apart
+    of: "Model" = None  # what it was converted from
 
     def ready(self, work):
         folder = os.path.join(work, self.name)
@@ -298,14 +300,21 @@ def decoder(name, config, decode):
 
 def in_f16(of):
     def make(folder):
-        os.makedirs(beside := os.path.join(os.path.dirname(folder), of.name), exist_ok=True)
-        return half.convert(of.make(beside), folder)
+        return half.convert(of.ready(os.path.dirname(folder)), folder)
 
     def feeds(path):
         return {label: {name: x.astype(np.float16) if x.dtype == np.float32 else x for name, x in arrays.items()}
                 for label, arrays in of.feeds(path).items()}
 
-    return Model(of.name + "_f16", make, feeds, of.shapes, of.check, precision="f16")
+    return Model(of.name + "_f16", make, feeds, of.shapes, of.check, precision="f16", of=of)
+
+
+def in_int8(of, dynamic):
+    def make(folder):
+        source = of.ready(os.path.dirname(folder))
+        return quantized.convert(source, list(of.feeds(source).values()), folder, dynamic)
+
+    return Model(of.name + "_int8", make, of.feeds, of.shapes, of.check, precision="int8", of=of)
 
 
 MODELS = [Model(f"light_{n}", lambda folder, n=n: light(n), image_feeds, bench=False) for n in LIGHT]
@@ -323,4 +332,5 @@ MODELS += [
     Model("silero_vad", lambda folder: shipped("faster_whisper", "assets", "silero_vad_v6.onnx"), silero_feeds,
           {"seq_len": (1, 64)}, bench=False),
 ]
-MODELS += [in_f16(m) for m in MODELS if m.name in ("resnet50", "squeezenet", "minilm", "vit_tiny")]
+NARROWED = [m for m in MODELS if m.name in ("resnet50", "squeezenet", "minilm", "vit_tiny")]
+MODELS += [in_f16(m) for m in NARROWED] + [in_int8(m, m.name == "minilm") for m in NARROWED]
