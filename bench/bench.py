@@ -6,8 +6,8 @@ moment; a round's time is its median call, the reported time the median round.
 A ratio is the median of the rounds' ratios, with the interval that holds it 95
 times of 100 (order statistics: it needs 6 rounds, and with fewer is their range).
 "best" compares the quickest rounds: what a busy machine disturbs least.
-Outputs are compared with ONNX Runtime's. Models in f16 have tables and means of
-their own. Started by bench.sh.
+Outputs are compared with ONNX Runtime's. Models in f16 and in bytes have tables
+and means of their own. Started by bench.sh.
 """
 
 import argparse
@@ -96,7 +96,7 @@ def compile_with(peer, spec, timeout):
     return answer
 
 
-def alike(got, want):
+def alike(got, want, most):
     """None, or how far outputs are from ONNX Runtime's. Loose: who computes something else is to be found."""
     if len(got) != len(want):
         return f"{len(got)} outputs, not {len(want)}"
@@ -105,12 +105,12 @@ def alike(got, want):
             return f"shape {list(a.shape)}, not {list(b.shape)}"
         a, b = a.astype(np.float64), b.astype(np.float64)
         worst = np.abs(a - b).max(initial=0)
-        if not worst <= 1e-2 * np.abs(b).max(initial=0) + 1e-6:
+        if not worst <= most * np.abs(b).max(initial=0) + 1e-6:
             return f"differs by {worst:.2g} of {np.abs(b).max():.2g}"
     return None
 
 
-def time_all(names, spec_of, threads, options, results):
+def time_all(names, spec_of, threads, options, results, most):
     """Interleaved rounds of all peers that have compiled."""
     workers = {}
     for name in names:
@@ -143,7 +143,7 @@ def time_all(names, spec_of, threads, options, results):
 
     want = workers[BASE][1]["outputs"] if BASE in workers else None
     for name, (worker, entry, _, _) in workers.items():
-        why = alike(entry["outputs"], want) if want is not None else None
+        why = alike(entry["outputs"], want, most) if want is not None else None
         if why:
             entry["error"] = f"wrong: {why}"
             worker.end()
@@ -193,8 +193,10 @@ def bench(model, options, work):
             results[name]["compile"] = answer
         tell(f"{model.name}: {name}: " + (answer.get("error") or (f"compiled in {answer['seconds']:.1f} s" if answer else
                                                                   "compiles when it loads")))
+    # A last digit decides about a step of a byte, and about those that follow.
+    most = 0.1 if model.precision == "int8" else 0.01
     for threads in options.threads:
-        time_all([n for n in options.peers if "error" not in results[n]], spec_of, threads, options, results)
+        time_all([n for n in options.peers if "error" not in results[n]], spec_of, threads, options, results, most)
         for name, entry in results.items():
             entry = entry.get(f"threads {threads}", {})
             if entry:
