@@ -173,12 +173,22 @@ void Emitter::join() {
 void Emitter::run(const TargetInfo &info) {
   OpFoldResult extent = productOf(tb, fullDims), K = productOf(tb, p.k);
   int64_t lanes = std::min<int64_t>(kLanes, info.maxGroup);
+  Way way;
+  if (!full.alongOuter && !brief.alongOuter) {
+    Way x = wayOf(tb, p, brief), y = wayOf(tb, p, full);
+    way.run = std::min(x.run, y.run);
+    way.aligned =
+        x.aligned && y.aligned
+            ? arith::AndIOp::create(b, loc, x.aligned, y.aligned).getResult()
+            : (x.aligned ? x.aligned : y.aligned);
+  }
   // A subgroup along what is contiguous, and the rest the other way.
   if (full.alongOuter) {
     columns = fitTile(getConstantIntValue(extent), kSubgroup, 1);
     parts = fitTile(getConstantIntValue(K), lanes / columns, 1);
   } else {
-    parts = fitTile(getConstantIntValue(K), kSubgroup, 1);
+    auto runs = getConstantIntValue(tb.ceilDiv(K, way.run));
+    parts = fitTile(runs, kSubgroup, 1);
     columns = fitTile(getConstantIntValue(extent), lanes / parts, 1);
   }
   SmallVector<OpFoldResult> extents = p.batch;
@@ -191,15 +201,6 @@ void Emitter::run(const TargetInfo &info) {
   memory = AllocOp::create(b, loc,
                            MemRefType::get({rows, parts, columns + 1}, p.sum,
                                            AffineMap(), kWorkgroupSpace));
-  Way way;
-  if (!full.alongOuter && !brief.alongOuter) {
-    Way x = wayOf(tb, p, brief), y = wayOf(tb, p, full);
-    way.run = std::min(x.run, y.run);
-    way.aligned =
-        x.aligned && y.aligned
-            ? arith::AndIOp::create(b, loc, x.aligned, y.aligned).getResult()
-            : (x.aligned ? x.aligned : y.aligned);
-  }
   if (way.run == 1 || !way.aligned) {
     accumulate(way.run);
   } else {

@@ -35,6 +35,18 @@ static int64_t bytesOf(Type type) {
   return llvm::divideCeil(type.getIntOrFloatBitWidth(), 8);
 }
 
+/// What rows of a tile are longer by, so that lanes which store down a column
+/// reach other banks. Of A, of which several elements of a row are read at
+/// once, by so many that this stays possible. Elements of 8 bytes fill the
+/// memory as it is.
+static int64_t padA(const Product &p) {
+  int64_t bytes = bytesOf(p.type);
+  return p.a.alongOuter && bytes <= 4 ? 16 / bytes : 0;
+}
+static int64_t padB(const Product &p) {
+  return !p.b.alongOuter && bytesOf(p.type) <= 4 ? 1 : 0;
+}
+
 static TileShape chooseShape(TileBuilder &tb, const Product &p,
                              const TargetInfo &info) {
   auto m = getConstantIntValue(productOf(tb, p.m)),
@@ -42,7 +54,9 @@ static TileShape chooseShape(TileBuilder &tb, const Product &p,
   TileShape shape{fitTile(m, kProductTile, 16), fitTile(n, kProductTile, 16),
                   16, 1, 0};
   // The next slice is under way where there is memory for it.
-  int64_t slot = (shape.m + shape.n) * shape.k * bytesOf(p.type),
+  int64_t slot =
+              (shape.m * (shape.k + padA(p)) + shape.k * (shape.n + padB(p))) *
+              bytesOf(p.type),
           result = shape.m * shape.n * bytesOf(p.sum);
   if (2 * slot + result <= int64_t(info.workgroupBytes))
     shape.slots = 2;
@@ -53,8 +67,13 @@ static TileShape chooseShape(TileBuilder &tb, const Product &p,
 }
 
 /// Memory of the workgroup's.
-static MemRefType memoryOf(ArrayRef<int64_t> shape, Type type) {
-  return MemRefType::get(shape, type, AffineMap(), kWorkgroupSpace);
+static MemRefType memoryOf(ArrayRef<int64_t> shape, Type type,
+                           int64_t pad = 0) {
+  MLIRContext *context = type.getContext();
+  auto space = IntegerAttr::get(IntegerType::get(context, 64), kWorkgroupSpace);
+  auto rows = StridedLayoutAttr::get(context, 0, {shape[1] + pad, 1});
+  return pad ? MemRefType::get(shape, type, rows, space)
+             : MemRefType::get(shape, type, AffineMap(), space);
 }
 
 /// Runs `body` for every point of a `rows` x `columns` tile, the rows innermost
@@ -83,8 +102,8 @@ static void emitProduct(TileBuilder &tb, const Product &p,
       arith::MulIOp::create(b, loc, at[at.size() - 2], tb.index(shape.m));
   Value n0 = arith::MulIOp::create(b, loc, at.back(), tb.index(shape.n));
   Value sizeM = tb.toValue(M), sizeN = tb.toValue(N), sizeK = tb.toValue(K);
-  Type slices[] = {memoryOf({shape.m, shape.k}, p.type),
-                   memoryOf({shape.k, shape.n}, p.type)};
+  Type slices[] = {memoryOf({shape.m, shape.k}, p.type, padA(p)),
+                   memoryOf({shape.k, shape.n}, p.type, padB(p))};
   Value ring = RingOp::create(
       b, loc, RingType::get(b.getContext(), shape.slots, slices));
   Value tileC = AllocOp::create(b, loc, memoryOf({shape.m, shape.n}, p.sum));
