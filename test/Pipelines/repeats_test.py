@@ -1,6 +1,6 @@
 """Heads that share keys and values, repeated as exporters write it (Unsqueeze, Expand, Reshape): on targets that run
-lanes no copy of keys and values is made. Which kernels are left, and their numbers on simulated GPUs; onnx.reference
-is the reference, and for what ONNX does not say the CPU.
+lanes no copy of keys and values is made, nor one of the result, whose heads and rows change places. Which kernels are
+left, and their numbers on simulated GPUs; onnx.reference is the reference, and for what ONNX does not say the CPU.
 """
 
 import os
@@ -65,12 +65,12 @@ def repeated(dtype="float", rows='"s"', keys='"t"', mask='b, 1, "s", "t"'):
 
 # name: model, sizes, the plans of its kernels in order. Scores in f16 are no attention.
 MODELS = {
-    "prefill": (repeated(), [{"b": 2, "s": 9, "t": 70}, {"b": 1, "s": 33, "t": 32}], ["attention", "loops"]),
-    "prefill_f16": (repeated("float16"), [{"b": 1, "s": 20, "t": 40}], ["matrix", "rows", "matrix", "loops"]),
+    "prefill": (repeated(), [{"b": 2, "s": 9, "t": 70}, {"b": 1, "s": 33, "t": 32}], ["attention"]),
+    "prefill_f16": (repeated("float16"), [{"b": 1, "s": 20, "t": 40}], ["matrix", "rows", "matrix"]),
     # A mask for each of the queries' heads.
-    "masks_of_heads": (repeated(mask='8, "s", "t"'), [{"b": 2, "s": 11, "t": 19}], ["attention", "loops"]),
-    "decode": (repeated(rows="1", mask='b, 1, 1, "t"'), [{"b": 2, "t": 70}, {"b": 1, "t": 1}], ["thin 2", "rows", "thin 2", "loops"]),
-    "decode_f16": (repeated("float16", rows="1", mask='b, 1, 1, "t"'), [{"b": 3, "t": 37}], ["thin 2", "rows", "thin 2", "loops"]),
+    "masks_of_heads": (repeated(mask='8, "s", "t"'), [{"b": 2, "s": 11, "t": 19}], ["attention"]),
+    "decode": (repeated(rows="1", mask='b, 1, 1, "t"'), [{"b": 2, "t": 70}, {"b": 1, "t": 1}], ["thin 2", "rows", "thin 2"]),
+    "decode_f16": (repeated("float16", rows="1", mask='b, 1, 1, "t"'), [{"b": 3, "t": 37}], ["thin 2", "rows", "thin 2"]),
     "joined": (JOINED, [{"s": 10, "t": 33}], ["attention"]),
 }
 TARGETS = [("nvidia:sm_80", "sim:sm_80"), ("amd:gfx942", "sim:gfx942")]

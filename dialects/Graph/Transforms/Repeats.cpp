@@ -86,29 +86,38 @@ struct Work {
 } // namespace
 
 /// Splits that loop of `op`, and of what reads its results element by element,
-/// up to products.
+/// up to the next product and, for writeThrough, a copy behind that.
 static void splitForward(linalg::GenericOp op, const Parts &parts, Work &work) {
-  SmallVector<std::pair<linalg::GenericOp, unsigned>> next = {{op, parts.loop}};
+  struct Item {
+    linalg::GenericOp op;
+    unsigned loop;
+    bool behind; // the other product
+  };
+  SmallVector<Item> next = {{op, parts.loop, false}};
   while (!next.empty()) {
-    auto [now, loop] = next.pop_back_val();
-    // Of a product that reads them, all three share a loop over heads.
-    bool product = isProduct(now), last = product && now != op;
-    if (work.done.contains(now) || !graph::canSplitLoop(now, loop) ||
-        (last && !llvm::all_of(now.getIndexingMapsArray(),
-                               [loop = loop](AffineMap map) {
-                                 return map.isFunctionOfDim(loop);
-                               })))
+    Item now = next.pop_back_val();
+    bool isFirst = now.op == op, product = isProduct(now.op),
+         last = product && !isFirst;
+    if (product && now.behind)
       continue;
-    SmallVector<AffineMap> maps = now.getIndexingMapsArray();
-    auto outs = ArrayRef(maps).drop_front(now.getNumDpsInputs());
-    linalg::GenericOp split = graph::splitLoop(now, loop, parts.sizes);
-    work.done.insert(now);
+    // Of a product that reads them, all three share a loop over heads.
+    if (work.done.contains(now.op) || !graph::canSplitLoop(now.op, now.loop) ||
+        (last &&
+         !llvm::all_of(now.op.getIndexingMapsArray(), [&](AffineMap map) {
+           return map.isFunctionOfDim(now.loop);
+         })))
+      continue;
+    SmallVector<AffineMap> maps = now.op.getIndexingMapsArray();
+    auto outs = ArrayRef(maps).drop_front(now.op.getNumDpsInputs());
+    linalg::GenericOp split = graph::splitLoop(now.op, now.loop, parts.sizes);
+    work.done.insert(now.op);
     if (product)
       work.products.push_back(split);
-    if (last)
+    if (now.behind && graph::isPermutingCopy(split))
       continue;
     for (auto [v, out] : llvm::zip_equal(split.getResults(), outs)) {
-      auto dim = out.getResultPosition(getAffineDimExpr(loop, op.getContext()));
+      auto dim =
+          out.getResultPosition(getAffineDimExpr(now.loop, op.getContext()));
       if (!dim)
         continue;
       for (Operation *joined : v.getUsers())
@@ -119,7 +128,7 @@ static void splitForward(linalg::GenericOp op, const Parts &parts, Work &work) {
             continue;
           if (auto e = dyn_cast<AffineDimExpr>(
                   reader.getMatchingIndexingMap(&use).getResult(*dim)))
-            next.push_back({reader, e.getPosition()});
+            next.push_back({reader, e.getPosition(), now.behind || last});
         }
     }
   }
@@ -160,5 +169,12 @@ void graph::readRepeatsOnce(ModuleOp module) {
     for (Operation *op : work.done)
       op->erase();
     eraseDead(func);
+    SmallVector<linalg::GenericOp> products;
+    func.walk([&](linalg::GenericOp op) {
+      if (isProduct(op))
+        products.push_back(op);
+    });
+    for (linalg::GenericOp op : products)
+      writeThrough(op);
   }
 }
