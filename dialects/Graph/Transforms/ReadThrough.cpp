@@ -91,9 +91,11 @@ static std::optional<Access> throughReshape(const Access &a) {
                 AffineMap::get(a.map.getNumDims(), 0, exprs, context)};
 }
 
-/// `accept` sees `op` with the operand read from another place.
+/// `accept` sees `op` with the operand read from another place, `pass` what it
+/// would be read in front of.
 static void readBack(linalg::GenericOp op, unsigned operand,
-                     function_ref<bool()> accept) {
+                     function_ref<bool()> accept,
+                     function_ref<bool(Value)> pass) {
   SmallVector<AffineMap> maps = op.getIndexingMapsArray();
   Access at = {op.getInputs()[operand], maps[operand]}, best = at;
   OpBuilder b(op);
@@ -102,7 +104,7 @@ static void readBack(linalg::GenericOp op, unsigned operand,
     maps[operand] = from.map;
     op.setIndexingMapsAttr(b.getAffineMapArrayAttr(maps));
   };
-  while (!graph::isWeight(at.value)) {
+  while (!graph::isWeight(at.value) && pass(at.value)) {
     std::optional<Access> next = throughCopy(at);
     if (!next)
       next = throughReshape(at);
@@ -124,9 +126,10 @@ void graph::readThrough(linalg::GenericOp op) {
   if (op.getNumDpsInputs() != 2 || op->getNumResults() != 1 ||
       !linalg::isaContractionOpInterface(op) || !kernel::isMultiplyAdd(op))
     return;
-  readBack(op, 1, [&] {
-    return kernel::isMatrixProduct(op) || kernel::isInnerProduct(op);
-  });
+  readBack(
+      op, 1,
+      [&] { return kernel::isMatrixProduct(op) || kernel::isInnerProduct(op); },
+      [](Value) { return true; });
 }
 
 /// Plans for lanes read an operand along what is summed, or along rows or
@@ -145,17 +148,38 @@ static bool lanesRead(linalg::GenericOp op, unsigned operand) {
          !other.isFunctionOfDim(last);
 }
 
+/// An access of all elements.
+static Access wholeOf(Value v) {
+  auto type = cast<RankedTensorType>(v.getType());
+  return {v, AffineMap::getMultiDimIdentityMap(type.getRank(), v.getContext())};
+}
+
+/// Whether others than products and copies need `v`.
+static bool staysAnyway(Value v) {
+  return llvm::any_of(v.getUsers(), [](Operation *user) {
+    auto op = dyn_cast<linalg::GenericOp>(user);
+    if (op && linalg::isaContractionOpInterface(op))
+      return false;
+    bool copies =
+        isa<graph::ReshapeOp>(user) ||
+        (op && op.getNumDpsInputs() == 1 && op->getNumResults() == 1 &&
+         throughCopy(wholeOf(op->getResult(0))));
+    return !copies || staysAnyway(user->getResult(0));
+  });
+}
+
 void graph::readThroughForLanes(linalg::GenericOp op) {
   if (op.getNumDpsInputs() == 2 && op->getNumResults() == 1 &&
       linalg::isaContractionOpInterface(op))
     for (unsigned operand : {0, 1})
-      readBack(op, operand, [&] { return lanesRead(op, operand); });
-}
-
-/// What a reshape's source is, as an access of all its elements.
-static Access wholeOf(Value v) {
-  auto type = cast<RankedTensorType>(v.getType());
-  return {v, AffineMap::getMultiDimIdentityMap(type.getRank(), v.getContext())};
+      readBack(
+          op, operand, [&] { return lanesRead(op, operand); },
+          // What is turned for others, too, is read as they have it: then what
+          // makes it may write it so, see writeThrough.
+          [](Value v) {
+            auto copy = v.getDefiningOp<linalg::GenericOp>();
+            return !copy || !isPermutingCopy(copy) || !staysAnyway(v);
+          });
 }
 
 bool graph::isRepeatedAlong(Value v, unsigned dim) {

@@ -96,12 +96,14 @@ static void splitForward(linalg::GenericOp op, const Parts &parts, Work &work) {
   SmallVector<Item> next = {{op, parts.loop, false}};
   while (!next.empty()) {
     Item now = next.pop_back_val();
+    if (work.done.contains(now.op))
+      continue;
     bool isFirst = now.op == op, product = isProduct(now.op),
          last = product && !isFirst;
     if (product && now.behind)
       continue;
     // Of a product that reads them, all three share a loop over heads.
-    if (work.done.contains(now.op) || !graph::canSplitLoop(now.op, now.loop) ||
+    if (!graph::canSplitLoop(now.op, now.loop) ||
         (last &&
          !llvm::all_of(now.op.getIndexingMapsArray(), [&](AffineMap map) {
            return map.isFunctionOfDim(now.loop);
@@ -123,7 +125,7 @@ static void splitForward(linalg::GenericOp op, const Parts &parts, Work &work) {
       for (Operation *joined : v.getUsers())
         for (OpOperand &use : joined->getUses()) {
           auto reader = dyn_cast<linalg::GenericOp>(use.getOwner());
-          if (!reader || work.done.contains(reader) || reader.isDpsInit(&use) ||
+          if (!reader || reader.isDpsInit(&use) ||
               reader->getBlock() != split->getBlock())
             continue;
           if (auto e = dyn_cast<AffineDimExpr>(
@@ -132,6 +134,61 @@ static void splitForward(linalg::GenericOp op, const Parts &parts, Work &work) {
         }
     }
   }
+}
+
+/// The loop of a product over a dim of its result that a reshape makes several
+/// of, whose places a copy then changes; what is in between, element by
+/// element, has the loop as well. Columns become heads so.
+static std::optional<Parts> findHeads(linalg::GenericOp op) {
+  Value v = op->getResult(0);
+  auto reader = [&]() -> Operation * {
+    return v.hasOneUse() ? *v.user_begin() : nullptr;
+  };
+  while (auto next = dyn_cast_or_null<linalg::GenericOp>(reader())) {
+    if (next->getNumResults() != 1 || next.getNumReductionLoops() ||
+        next.isDpsInit(&*v.use_begin()) ||
+        !next.getMatchingIndexingMap(&*v.use_begin()).isIdentity() ||
+        !next.getIndexingMapsArray().back().isIdentity())
+      return std::nullopt;
+    v = next->getResult(0);
+  }
+  auto reshape = dyn_cast_or_null<graph::ReshapeOp>(reader());
+  auto copy = reshape && reshape->hasOneUse()
+                  ? dyn_cast<linalg::GenericOp>(*reshape->user_begin())
+                  : linalg::GenericOp();
+  auto from = graph::getSizes(v);
+  if (!copy || !graph::isPermutingCopy(copy) || failed(from))
+    return std::nullopt;
+  auto to = graph::getSizes(reshape.getResult());
+  if (failed(to))
+    return std::nullopt;
+  std::optional<Parts> found;
+  unsigned next = 0;
+  for (auto [d, size] : llvm::enumerate(*from)) {
+    if (next < to->size() && isEqualConstantIntOrValue((*to)[next], size)) {
+      ++next;
+      continue;
+    }
+    auto known = getConstantIntValue(size);
+    int64_t product = 1;
+    Parts parts;
+    while (known && next < to->size() && product < *known) {
+      auto part = getConstantIntValue((*to)[next++]);
+      if (!part || *part < 1)
+        return std::nullopt;
+      parts.sizes.push_back(*part);
+      product *= *part;
+    }
+    auto loop =
+        dyn_cast<AffineDimExpr>(op.getIndexingMapsArray().back().getResult(d));
+    if (!known || product != *known || found || !loop)
+      return std::nullopt;
+    parts.loop = loop.getPosition();
+    found = parts;
+  }
+  return found && next == to->size() && graph::canSplitLoop(op, found->loop)
+             ? found
+             : std::nullopt;
 }
 
 /// Reshapes of reshapes, which splitting leaves where one operand of an
@@ -147,13 +204,27 @@ static void joinReshapes(func::FuncOp func) {
   });
 }
 
+/// Leaves neither the operations that were replaced nor what only they read.
+static void clean(func::FuncOp func, Work &work) {
+  joinReshapes(func);
+  for (Operation *op : work.done)
+    op->erase();
+  work.done.clear();
+  graph::eraseDead(func);
+}
+
+static void findProducts(func::FuncOp func, Work &work) {
+  work.products.clear();
+  func.walk([&](linalg::GenericOp op) {
+    if (isProduct(op))
+      work.products.push_back(op);
+  });
+}
+
 void graph::readRepeatsOnce(ModuleOp module) {
   for (auto func : module.getOps<func::FuncOp>()) {
     Work work;
-    func.walk([&](linalg::GenericOp op) {
-      if (isProduct(op))
-        work.products.push_back(op);
-    });
+    findProducts(func, work);
     for (unsigned next = 0; next < work.products.size(); ++next) {
       linalg::GenericOp op = work.products[next];
       if (work.done.contains(op))
@@ -165,16 +236,14 @@ void graph::readRepeatsOnce(ModuleOp module) {
           break;
         }
     }
-    joinReshapes(func);
-    for (Operation *op : work.done)
-      op->erase();
-    eraseDead(func);
-    SmallVector<linalg::GenericOp> products;
-    func.walk([&](linalg::GenericOp op) {
-      if (isProduct(op))
-        products.push_back(op);
-    });
-    for (linalg::GenericOp op : products)
+    clean(func, work);
+    findProducts(func, work);
+    for (linalg::GenericOp op : llvm::to_vector(work.products))
+      if (std::optional<Parts> parts = findHeads(op))
+        splitForward(op, *parts, work);
+    clean(func, work);
+    findProducts(func, work);
+    for (linalg::GenericOp op : work.products)
       writeThrough(op);
   }
 }

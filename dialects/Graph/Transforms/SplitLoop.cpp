@@ -163,5 +163,6 @@ linalg::GenericOp graph::splitLoop(linalg::GenericOp op, unsigned loop,
   split.fixIndices(result);
   for (auto [from, to] : llvm::zip_equal(op->getResults(), result.getResults()))
     from.replaceAllUsesWith(reshapeTo(b, loc, to, *getSizes(from)));
+  op->dropAllReferences();
   return result;
 }

@@ -23,7 +23,7 @@ bool canSplitLoop(mlir::linalg::GenericOp op, unsigned loop);
 
 /// `op` with a loop for each of `parts`, whose product is that loop's size,
 /// instead of `loop`. Operands and results are reshaped, which costs nothing;
-/// `op` has no uses any more.
+/// `op` is empty and to be erased.
 mlir::linalg::GenericOp splitLoop(mlir::linalg::GenericOp op, unsigned loop,
                                   llvm::ArrayRef<int64_t> parts);
 
