@@ -13,6 +13,7 @@
 #include "dialects/Graph/Transforms/Hoist.h"
 #include "dialects/Graph/Transforms/Layout.h"
 #include "dialects/Graph/Transforms/Outline.h"
+#include "dialects/Graph/Transforms/Requantized.h"
 #include "dialects/Graph/Transforms/SplitReductions.h"
 #include "dialects/Graph/Transforms/WeightMath.h"
 #include "dialects/Graph/Transforms/ZeroPoints.h"
@@ -311,8 +312,10 @@ bool Compilation::compileVariant(StringRef spec, const Target &target,
   OwningOpRef<ModuleOp> variant = module->clone();
   ModuleOp m = *variant;
   // What is work for `init` first: arithmetic on weights, packing them.
-  if (options.fuse)
+  if (options.fuse) {
+    graph::moveBytes(m);
     graph::separateWeightMath(m);
+  }
   if (options.fuse) {
     graph::multiplyBeforeDequantizing(m, info);
     graph::separateZeroPoints(m, info);

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Graph/Transforms/Dequantized.h"
+#include "dialects/Graph/Transforms/QuantizedOps.h"
 
 #include "dialects/Graph/Graph.h"
 #include "dialects/Graph/Transforms/Blocked.h"
@@ -19,100 +20,11 @@
 
 using namespace mlir;
 using namespace isthmus;
+using graph::Dequantized, graph::matchDequantized;
 using utils::IteratorType;
 
 /// So many products of two bytes less zero points are below 2^31.
 static constexpr int64_t kMostTerms = 33025;
-
-namespace {
-/// scale * (source - zero), of i8, as floats.
-struct Dequantized {
-  linalg::GenericOp op;
-  OpOperand *source = nullptr, *zero = nullptr, *scale = nullptr;
-  bool isUnsigned = false;
-  int64_t constantZero = 0; // without `zero`
-  TypedAttr constantScale;  // without `scale`; null is 1
-  bool onlyZero(int64_t v) const { return !zero && constantZero == v; }
-  bool scaled() const { return scale || constantScale; }
-  AffineMap map(OpOperand *operand) {
-    return op.getMatchingIndexingMap(operand);
-  }
-};
-} // namespace
-
-/// What becomes the float or i32 `v` by widening i8, or null.
-static Value narrowOf(Value v, bool &isUnsigned) {
-  Operation *op = v.getDefiningOp();
-  if (!isa_and_nonnull<arith::SIToFPOp, arith::UIToFPOp, arith::ExtSIOp,
-                       arith::ExtUIOp>(op))
-    return {};
-  if (op->getOperand(0).getType().isInteger(8)) {
-    isUnsigned = isa<arith::UIToFPOp, arith::ExtUIOp>(op);
-    return op->getOperand(0);
-  }
-  return isa<arith::SIToFPOp>(op) ? narrowOf(op->getOperand(0), isUnsigned)
-                                  : Value();
-}
-
-static std::optional<Dequantized> matchDequantized(Value v) {
-  Dequantized d;
-  d.op = v.getDefiningOp<linalg::GenericOp>();
-  if (!d.op || d.op->getNumResults() != 1 || d.op.getNumReductionLoops() ||
-      d.op.hasIndexSemantics() ||
-      !d.op.getIndexingMapsArray().back().isIdentity())
-    return std::nullopt;
-  Block &block = d.op.getRegion().front();
-  auto operand = [&](Value arg) -> OpOperand * {
-    auto a = dyn_cast_if_present<BlockArgument>(arg);
-    if (!a || a.getOwner() != &block ||
-        a.getArgNumber() >= d.op.getNumDpsInputs())
-      return nullptr;
-    OpOperand *use = d.op.getDpsInputOperand(a.getArgNumber());
-    return isa<RankedTensorType>(use->get().getType()) ? use : nullptr;
-  };
-  auto centered = [&](Value c) {
-    bool isUnsigned = false;
-    // The integers' difference, or the floats'.
-    auto cast = c.getDefiningOp<arith::SIToFPOp>();
-    Operation *sub = cast ? cast.getIn().getDefiningOp() : c.getDefiningOp();
-    if (isa_and_nonnull<arith::SubIOp, arith::SubFOp>(sub)) {
-      Value zero = narrowOf(sub->getOperand(1), isUnsigned);
-      APInt bits;
-      SplatElementsAttr splat;
-      if (zero && matchPattern(zero, m_ConstantInt(&bits)))
-        d.constantZero = isUnsigned ? bits.getZExtValue() : bits.getSExtValue();
-      else if (!zero || !(d.zero = operand(zero)))
-        return false;
-      if (d.zero && matchPattern(d.zero->get(), m_Constant(&splat))) {
-        bits = splat.getSplatValue<APInt>();
-        d.constantZero = isUnsigned ? bits.getZExtValue() : bits.getSExtValue();
-        d.zero = nullptr;
-      }
-      c = sub->getOperand(0);
-      Value x = narrowOf(c, d.isUnsigned);
-      return d.isUnsigned == isUnsigned && (d.source = operand(x));
-    }
-    return bool(d.source = operand(narrowOf(c, d.isUnsigned)));
-  };
-  Value y = block.getTerminator()->getOperand(0);
-  auto mul = y.getDefiningOp<arith::MulFOp>();
-  if (!mul)
-    return centered(y) ? std::optional(d) : std::nullopt;
-  for (unsigned i = 0; i < 2; ++i) {
-    Value scale = mul->getOperand(i);
-    if (!matchPattern(scale, m_Constant(&d.constantScale)) &&
-        !(d.scale = operand(scale)))
-      continue;
-    SplatElementsAttr splat;
-    if (d.scale && matchPattern(d.scale->get(), m_Constant(&splat))) {
-      d.constantScale = splat.getSplatValue<TypedAttr>();
-      d.scale = nullptr;
-    }
-    if (centered(mul->getOperand(1 - i)))
-      return d;
-  }
-  return std::nullopt;
-}
 
 static Value integer(OpBuilder &b, Location loc, int64_t v) {
   return arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(v));
