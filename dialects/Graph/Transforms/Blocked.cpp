@@ -276,7 +276,17 @@ bool Blocker::channelwise(ParallelOp op) {
   return true;
 }
 
-/// Of channels: of whole blocks.
+/// [N][C / B][..][B] to [N][C / B][..]: a block is a row.
+static RankedTensorType asRows(RankedTensorType blocked) {
+  ArrayRef<int64_t> shape = blocked.getShape();
+  int64_t row = 1;
+  for (int64_t size : shape.drop_front(2))
+    row *= size;
+  return RankedTensorType::get({shape[0], shape[1], row},
+                               blocked.getElementType());
+}
+
+/// Of channels: of whole blocks, which are copied as rows.
 bool Blocker::concat(ParallelOp op) {
   if (op->getNumResults() != 1 || !areImages(op->getResult(0).getType()))
     return false;
@@ -297,17 +307,21 @@ bool Blocker::concat(ParallelOp op) {
     return false;
   OpBuilder b(op);
   Location loc = op.getLoc();
-  unsigned rank = type.getRank() + 1;
   SmallVector<Value> inputs;
   SmallVector<int64_t> ends;
   for (Value v : op.getInputs()) {
     Value found = find(v);
-    inputs.push_back(found ? found : pack(b, v));
+    if (!found)
+      found = pack(b, v);
+    inputs.push_back(ReshapeOp::create(
+        b, loc, asRows(cast<RankedTensorType>(found.getType())), found,
+        numberOf(v)));
     ends.push_back((ends.empty() ? 0 : ends.back()) +
                    cast<RankedTensorType>(v.getType()).getDimSize(1) / width);
   }
-  RankedTensorType to = typeOf(type);
   Value y = op->getResult(0);
+  RankedTensorType to = asRows(typeOf(type));
+  unsigned rank = to.getRank();
   auto result = makeParallel(b, loc, "Concat", spaceOf(b, loc, to, y), inputs,
                              {}, numberOf(y), to);
   Block &block = result.getBody().front();
@@ -339,7 +353,9 @@ bool Blocker::concat(ParallelOp op) {
   Value v = pick(0, inputs.size());
   memref::StoreOp::create(b, loc, v, block.getArguments().back(), at);
   YieldOp::create(b, loc);
-  blocked[y] = result.getResult(0);
+  b.setInsertionPointAfter(result);
+  blocked[y] =
+      ReshapeOp::create(b, loc, typeOf(type), result.getResult(0), numberOf(y));
   return true;
 }
 
