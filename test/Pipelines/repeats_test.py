@@ -96,6 +96,15 @@ def repeated(dtype="float", rows='"s"', keys='"t"', mask='b, 1, "s", "t"'):
 
 
 # name: model, sizes, the plans of its kernels in order. Scores in f16 are no attention.
+# A reshape that drops a dim of 1 makes no heads.
+DROPPED = """
+<ir_version: 8, opset_import: ["" : 17]>
+rows (float[1, s, 16] x, float[1, 16, 24] w) => (float[24, s] y) <int64[1] first = {0}> {
+  p = MatMul (x, w)
+  q = Squeeze (p, first)
+  y = Transpose <perm = [1, 0]> (q)
+}
+"""
 MODELS = {
     "prefill": (repeated(), [{"b": 2, "s": 9, "t": 70}, {"b": 1, "s": 33, "t": 32}], ["attention"]),
     "prefill_f16": (repeated("float16"), [{"b": 1, "s": 20, "t": 40}], ["matrix", "rows", "matrix"]),
@@ -106,6 +115,7 @@ MODELS = {
     # Keys and values by one kernel.
     "layer": (LAYER, [{"b": 2, "s": 35}], [("tiles", "matrix"), ("tiles", "matrix"), "attention"]),
     "joined": (JOINED, [{"s": 10, "t": 33}], ["attention"]),
+    "dropped": (DROPPED, [{"s": 7}], [("tiles", "matrix"), "loops"]),
 }
 TARGETS = [("nvidia:sm_80", "sim:sm_80"), ("amd:gfx942", "sim:gfx942")]
 

@@ -181,7 +181,8 @@ static std::optional<Parts> findHeads(linalg::GenericOp op) {
     }
     auto loop =
         dyn_cast<AffineDimExpr>(op.getIndexingMapsArray().back().getResult(d));
-    if (!known || product != *known || found || !loop)
+    // A dim of 1 that is dropped has no parts.
+    if (!known || product != *known || found || !loop || parts.sizes.size() < 2)
       return std::nullopt;
     parts.loop = loop.getPosition();
     found = parts;
