@@ -273,15 +273,27 @@ static std::string labelOf(ArrayRef<Operation *> group) {
   return op->getName().stripDialect().str();
 }
 
-/// Memory of ours starts at a multiple of 64 bytes. Callers' is aligned as its
-/// elements are, and so are rows of a tensor; loops and branches may pass on
+/// Memory of ours starts at a multiple of 64 bytes, and so do rows of so many.
+/// Callers' is aligned as its elements are; loops and branches may pass on
 /// either.
 static bool isAligned(Value v) {
-  while (auto reshape = v.getDefiningOp<graph::ReshapeOp>())
-    v = reshape.getSource();
+  while (true) {
+    if (auto reshape = v.getDefiningOp<graph::ReshapeOp>()) {
+      v = reshape.getSource();
+    } else if (auto rows = v.getDefiningOp<tensor::ExtractSliceOp>()) {
+      int64_t bytes =
+          llvm::divideCeil(rows.getType().getElementTypeBitWidth(), 8);
+      for (int64_t size : rows.getSourceType().getShape().drop_front())
+        bytes *= ShapedType::isDynamic(size) ? 1 : size;
+      if (bytes % 64)
+        return false;
+      v = rows.getSource();
+    } else {
+      break;
+    }
+  }
   Operation *op = v.getDefiningOp();
-  return op && !isa<tensor::ExtractSliceOp>(op) &&
-         !isa<scf::SCFDialect>(op->getDialect());
+  return op && !isa<scf::SCFDialect>(op->getDialect());
 }
 
 kernel::FuncOp Outliner::uniqueKernel(kernel::FuncOp candidate,

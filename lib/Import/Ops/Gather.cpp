@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "lib/Import/Emit.h"
 #include "lib/Import/RuntimeAxes.h"
+#include "lib/Import/Subgraph.h"
 
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
@@ -334,10 +335,15 @@ static LogicalResult gather(NodeContext &c) {
   sizes.append(x.sizes.begin() + *axis + 1, x.sizes.end());
   OpFoldResult n = x.sizes[*axis];
   if (auto known = onlyIndex(c);
-      known && c.idx.lowerBound(n) > (*known < 0 ? -(*known + 1) : *known))
-    return c.result(atIndex(c, x, *axis, indices.rank(), sizes,
-                            *known < 0 ? c.idx.add(n, c.idx.constant(*known))
-                                       : c.idx.constant(*known)));
+      known && c.idx.lowerBound(n) > (*known < 0 ? -(*known + 1) : *known)) {
+    OpFoldResult index = *known < 0 ? c.idx.add(n, c.idx.constant(*known))
+                                    : c.idx.constant(*known);
+    // Of what is computed, a row is where it is: queries, keys and values that
+    // one product made.
+    bool isRow = *axis == 0 && !x.constant && !x.proto;
+    return c.result(isRow ? reshape(c, *elementAlong(c, x, 0, index), sizes)
+                          : atIndex(c, x, *axis, indices.rank(), sizes, index));
+  }
   ImportValue *ins[] = {&x, &indices};
   std::string message = c.name + " (Gather): index out of range";
   auto r = buildParallel(
