@@ -37,6 +37,12 @@ MODELS = {
             c = Concat <axis = 1> (d, e, g)
             y = QuantizeLinear (c, s, z)
         }"""),
+    "filled up": (False, """(uint8[n, 16, 16] x) => (uint8[n, 16, 18] y)
+        <float s = {0.037}, uint8 z = {119}, int64[6] pads = {0, 0, 1, 0, 0, 1}, float v = {1.5}> {
+            d = DequantizeLinear (x, s, z)
+            p = Pad (d, pads, v)
+            y = QuantizeLinear (p, s, z)
+        }"""),
     "another zero point": (False, """(uint8[n, 16, 16] x) => (uint8[n, 9, 16] y)
         <float s = {0.037}, uint8 z = {119}, uint8 z2 = {3}, int64[1] a = {1}, int64[1] b = {10}, int64[1] one = {1}> {
             d = DequantizeLinear (x, s, z)

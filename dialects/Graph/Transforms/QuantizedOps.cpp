@@ -73,6 +73,9 @@ std::optional<Dequantized> graph::matchDequantized(Value v) {
   if (!mul)
     return centered(y) ? std::optional(d) : std::nullopt;
   for (unsigned i = 0; i < 2; ++i) {
+    d.scale = d.zero = nullptr;
+    d.constantScale = {};
+    d.constantZero = 0;
     Value scale = mul->getOperand(i);
     if (!matchPattern(scale, m_Constant(&d.constantScale)) &&
         !(d.scale = operand(scale)))

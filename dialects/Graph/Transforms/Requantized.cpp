@@ -37,17 +37,24 @@ static Type narrow(Type type) {
   return type.isF32() ? i8 : type;
 }
 
-/// All that bodies do with floats is to hand them on.
+/// All that bodies do with floats is to hand on those that they were given.
 static bool onlyMoves(Operation *op) {
-  return op->walk([](Operation *inner) {
-             bool floats = llvm::any_of(inner->getOperands(), isFloat) ||
-                           llvm::any_of(inner->getResults(), isFloat);
-             return !floats || isa<memref::LoadOp, memref::StoreOp, scf::IfOp,
-                                   scf::YieldOp, linalg::YieldOp,
-                                   tensor::ExtractOp>(inner)
-                        ? WalkResult::advance()
-                        : WalkResult::interrupt();
-           }).wasInterrupted() == false;
+  auto isMoved = [&](Operation *inner) {
+    if (inner == op)
+      return true;
+    for (Value v : inner->getOperands())
+      if (isFloat(v) && !op->isAncestor(v.getParentBlock()->getParentOp()))
+        return false;
+    bool floats = llvm::any_of(inner->getOperands(), isFloat) ||
+                  llvm::any_of(inner->getResults(), isFloat);
+    return !floats ||
+           isa<memref::LoadOp, memref::StoreOp, scf::IfOp, scf::YieldOp,
+               linalg::YieldOp, tensor::ExtractOp>(inner);
+  };
+  return !op->walk([&](Operation *inner) {
+              return isMoved(inner) ? WalkResult::advance()
+                                    : WalkResult::interrupt();
+            }).wasInterrupted();
 }
 
 /// The tensors of floats that `op` moves elements of.
@@ -112,7 +119,8 @@ public:
         return through.insert(op).second;
     }
     return depth && keeps && op && !isWeight(v) &&
-           (v.hasOneUse() || matchDequantized(v));
+           (v.hasOneUse() || matchDequantized(v)) &&
+           succeeded(graph::getSizes(v));
   }
 
   Value move(Value v) {
