@@ -5,11 +5,11 @@
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/Graph/Transforms/Dequantized.h"
-#include "dialects/Graph/Transforms/QuantizedOps.h"
 
 #include "dialects/Graph/Graph.h"
 #include "dialects/Graph/Transforms/Blocked.h"
 #include "dialects/Graph/Transforms/Packing.h"
+#include "dialects/Graph/Transforms/QuantizedOps.h"
 #include "dialects/Kernel/Transforms/Plans.h"
 #include "dialects/Kernel/Transforms/Product.h"
 

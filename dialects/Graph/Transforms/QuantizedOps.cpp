@@ -1,4 +1,4 @@
-//===- QuantizedOps.cpp - operations of quantized models ----------------===//
+//===- QuantizedOps.cpp - operations of quantized models ------------------===//
 //
 // Part of the Isthmus project, under the Apache License v2.0 with LLVM
 // Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,4 +1,4 @@
-//===- QuantizedOps.h - operations of quantized models ----*- C++ -*-===//
+//===- QuantizedOps.h - operations of quantized models ----------*- C++ -*-===//
 //
 // Part of the Isthmus project, under the Apache License v2.0 with LLVM
 // Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

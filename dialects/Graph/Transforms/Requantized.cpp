@@ -1,4 +1,4 @@
-//===- Requantized.cpp - bytes that move as bytes -----------------------===//
+//===- Requantized.cpp - bytes that move as bytes -------------------------===//
 //
 // Part of the Isthmus project, under the Apache License v2.0 with LLVM
 // Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -6,10 +6,10 @@
 //===----------------------------------------------------------------------===//
 #include "dialects/Graph/Transforms/Requantized.h"
 #include "dialects/Graph/Graph.h"
+#include "dialects/Graph/Transforms/Outline.h"
 #include "dialects/Graph/Transforms/Packing.h"
 #include "dialects/Graph/Transforms/QuantizedOps.h"
 
-#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -192,20 +192,6 @@ private:
 };
 } // namespace
 
-/// Erases what nothing reads any longer, from `v` on.
-static void eraseUnused(Value v) {
-  Operation *op = v.getDefiningOp();
-  if (!op || !isOpTriviallyDead(op))
-    return;
-  SmallVector<Value> before(op->getOperands());
-  op->walk([&](tensor::ExtractOp extract) {
-    before.push_back(extract.getTensor());
-  });
-  op->erase();
-  for (Value from : llvm::SetVector<Value>(before.begin(), before.end()))
-    eraseUnused(from);
-}
-
 void graph::moveBytes(ModuleOp module) {
   SmallVector<Quantized> all;
   module.walk([&](linalg::GenericOp op) {
@@ -223,6 +209,7 @@ void graph::moveBytes(ModuleOp module) {
       continue;
     q.op->getResult(0).replaceAllUsesWith(mover.move(from));
     q.op.erase();
-    eraseUnused(from);
   }
+  for (auto func : module.getOps<func::FuncOp>())
+    eraseDead(func);
 }

@@ -1,4 +1,4 @@
-//===- Requantized.h - bytes that move as bytes -----------*- C++ -*-===//
+//===- Requantized.h - bytes that move as bytes -----------------*- C++ -*-===//
 //
 // Part of the Isthmus project, under the Apache License v2.0 with LLVM
 // Exceptions. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
