@@ -7,7 +7,6 @@ onnx.reference is the reference.
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 
@@ -16,7 +15,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-failures = 0
+import checks
+
 rng = np.random.default_rng(5)
 F32, F16 = TensorProto.FLOAT, TensorProto.FLOAT16
 
@@ -58,10 +58,7 @@ UNITS = [("amd:gfx1100", "sim:gfx1100"), ("amd:gfx1201", "sim:gfx1201")]
 
 
 def check(ok, text):
-    global failures
-    if not ok:
-        print("FAILED: " + text)
-        failures += 1
+    checks.check(ok, text, quiet=True)
 
 
 def main():
@@ -71,17 +68,12 @@ def main():
     def at(name):
         return os.path.join(work, name)
 
-    def call(*command):
-        done = subprocess.run(command, capture_output=True, text=True)
-        check(done.returncode == 0, " ".join(map(os.path.basename, command)) + " " + done.stderr[:600])
-        return done
-
     for name, (m, shapes, plan) in MODELS.items():
         onnx.save(m, at("m.onnx"))
         reference = ReferenceEvaluator(m)
         for target, device in TARGETS + UNITS * name.endswith("f16"):
             for options in [[], ["--test-refuse-plans=1"]][:1 if (target, device) in UNITS else 2]:
-                done = call(istc, at("m.onnx"), "-o", at("m.ist"), "--target=" + target, "--remarks", *options)
+                done = checks.call(istc, at("m.onnx"), "-o", at("m.ist"), "--target=" + target, "--remarks", *options)
                 if not options:
                     taken = [line for line in done.stderr.splitlines() if "k_attention" in line and "taken" in line]
                     check(len(taken) == 1, f"{name}, {target}: {len(taken)} kernels of attention, not 1")
@@ -100,8 +92,8 @@ def main():
                             x[..., 0] = 0
                         feeds[i.name] = x.astype(helper.tensor_dtype_to_np_dtype(i.type.tensor_type.elem_type))
                         np.save(at(i.name + ".npy"), feeds[i.name])
-                    if call(ist_run, at("m.ist"), "--device=" + device, f"--output=y=@{at('y.npy')}",
-                            *(f"--input={n}=@{at(n)}.npy" for n in feeds)).returncode:
+                    if checks.call(ist_run, at("m.ist"), "--device=" + device, f"--output=y=@{at('y.npy')}",
+                                   *(f"--input={n}=@{at(n)}.npy" for n in feeds)).returncode:
                         continue
                     (want,) = reference.run(None, {n: x.astype(np.float32) for n, x in feeds.items()})
                     got = np.load(at("y.npy"))
@@ -109,8 +101,8 @@ def main():
                     bound = 3e-3 if got.dtype == np.float16 else 1e-5
                     check(worst <= bound, f"{name}, {device} {options} {sizes}: differs by {worst:.1e}")
     shutil.rmtree(work)
-    print(f"{len(MODELS)} models, {failures} failures")
-    return failures != 0
+    print(f"{len(MODELS)} models, {checks.failures} failures")
+    return checks.failures != 0
 
 
 sys.exit(main())

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 
 failures = 0
@@ -13,6 +14,13 @@ def check(ok, text, quiet=False):
     if not ok or not quiet:
         print(("ok: " if ok else "FAILED: ") + text)
     failures += not ok
+
+
+def call(*command):
+    """Runs a command, which shall end well; its CompletedProcess."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    check(done.returncode == 0, " ".join(map(os.path.basename, command)) + " " + done.stderr[:600], quiet=True)
+    return done
 
 
 def import_isthmus():

@@ -5,7 +5,6 @@ left, and their numbers on simulated GPUs; onnx.reference is the reference, and 
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 
@@ -13,7 +12,8 @@ import numpy as np
 import onnx
 from onnx.reference import ReferenceEvaluator
 
-failures = 0
+import checks
+
 rng = np.random.default_rng(7)
 
 # Four heads of keys and values, each for two of the queries'; two linear layers would be before and behind it.
@@ -129,10 +129,7 @@ def parse(text):
 
 
 def check(ok, text):
-    global failures
-    if not ok:
-        print("FAILED: " + text)
-        failures += 1
+    checks.check(ok, text, quiet=True)
 
 
 def main():
@@ -142,21 +139,16 @@ def main():
     def at(name):
         return os.path.join(work, name)
 
-    def call(*command):
-        done = subprocess.run(command, capture_output=True, text=True)
-        check(done.returncode == 0, " ".join(map(os.path.basename, command)) + " " + done.stderr[:600])
-        return done
-
     def compile_for(target, path):
-        done = call(istc, path, "-o", at("m.ist"), "--target=" + target, "--remarks")
+        done = checks.call(istc, path, "-o", at("m.ist"), "--target=" + target, "--remarks")
         lines = [line.split(": ") for line in done.stderr.splitlines()]
         return [parts[-1] if len(parts) > 4 else parts[2] for parts in lines if "taken" in parts]
 
     def run(device, feeds, outputs):
         for name, x in feeds.items():
             np.save(at(name + ".npy"), x)
-        done = call(ist_run, at("m.ist"), "--device=" + device, *(f"--output={n}=@{at(n)}.npy" for n in outputs),
-                    *(f"--input={n}=@{at(n)}.npy" for n in feeds))
+        done = checks.call(ist_run, at("m.ist"), "--device=" + device, *(f"--output={n}=@{at(n)}.npy" for n in outputs),
+                           *(f"--input={n}=@{at(n)}.npy" for n in feeds))
         return [] if done.returncode else [np.load(at(n + ".npy")) for n in outputs]
 
     for name, (text, shapes, plans) in MODELS.items():
@@ -194,8 +186,8 @@ def main():
         for x, y in zip(want, run(device, feeds, ["y", "z"])):
             check(x.shape == y.shape and np.abs(x - y).max() <= 1e-4, f"repeats.mlir, {device}: differs")
     shutil.rmtree(work)
-    print(f"{len(MODELS)} models, {failures} failures")
-    return failures != 0
+    print(f"{len(MODELS)} models, {checks.failures} failures")
+    return checks.failures != 0
 
 
 sys.exit(main())

@@ -34,12 +34,15 @@ void readThroughForLanes(mlir::linalg::GenericOp op);
 /// Whether copies made `v` of what is the same at all places along `dim`.
 bool isRepeatedAlong(mlir::Value v, unsigned dim);
 
-/// An operation that only has dims change places.
+/// An operation that only copies elements of a tensor to other places.
+bool isCopy(mlir::linalg::GenericOp op);
+
+/// One that only has dims change places.
 bool isPermutingCopy(mlir::linalg::GenericOp op);
 
 /// Makes an operation write its result in the order in which a copy has it that
-/// alone reads it, at once or behind elementwise operations, where the innermost
-/// dim stays. Returns what it is then; the copy is gone.
+/// alone reads it, at once or behind elementwise operations, where the
+/// innermost dim stays. Returns what it is then; the copy is gone.
 mlir::linalg::GenericOp writeThrough(mlir::linalg::GenericOp op);
 
 mlir::Value constant(mlir::OpBuilder &b, mlir::Location loc, int64_t v);

@@ -32,16 +32,9 @@ struct Access {
 /// Through an operation that only copies elements to other places.
 static std::optional<Access> throughCopy(const Access &a) {
   auto op = a.value.getDefiningOp<linalg::GenericOp>();
-  if (!op || op.getNumDpsInputs() != 1 || op->getNumResults() != 1 ||
-      op.getNumReductionLoops())
+  if (!op || !graph::isCopy(op))
     return std::nullopt;
-  auto maps = op.getIndexingMapsArray();
-  Block &block = op->getRegion(0).front();
-  if (!maps[1].isIdentity() ||
-      !isa<RankedTensorType>(op.getInputs()[0].getType()) ||
-      block.getTerminator()->getOperand(0) != block.getArgument(0))
-    return std::nullopt;
-  return Access{op.getInputs()[0], maps[0].compose(a.map)};
+  return Access{op.getInputs()[0], op.getIndexingMapsArray()[0].compose(a.map)};
 }
 
 /// Through a reshape that keeps dims or joins neighbours of known size.
@@ -160,10 +153,7 @@ static bool staysAnyway(Value v) {
     auto op = dyn_cast<linalg::GenericOp>(user);
     if (op && linalg::isaContractionOpInterface(op))
       return false;
-    bool copies =
-        isa<graph::ReshapeOp>(user) ||
-        (op && op.getNumDpsInputs() == 1 && op->getNumResults() == 1 &&
-         throughCopy(wholeOf(op->getResult(0))));
+    bool copies = isa<graph::ReshapeOp>(user) || (op && graph::isCopy(op));
     return !copies || staysAnyway(user->getResult(0));
   });
 }

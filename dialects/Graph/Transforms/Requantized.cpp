@@ -92,10 +92,7 @@ static bool keepsElements(Operation *op) {
   if (auto parallel = dyn_cast<graph::ParallelOp>(op))
     return parallel.getOp() == "Concat";
   auto generic = dyn_cast<linalg::GenericOp>(op);
-  return isa<graph::ReshapeOp>(op) ||
-         (generic && generic.getNumDpsInputs() == 1 &&
-          llvm::all_of(generic.getIndexingMapsArray(),
-                       [](AffineMap map) { return map.isPermutation(); }));
+  return isa<graph::ReshapeOp>(op) || (generic && isPermutingCopy(generic));
 }
 
 namespace {

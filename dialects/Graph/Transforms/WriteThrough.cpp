@@ -24,9 +24,10 @@ static bool isElementwise(linalg::GenericOp op) {
          op.getMatchingBlockArgument(op.getDpsInitOperand(0)).use_empty();
 }
 
-static bool isCopy(linalg::GenericOp op) {
+bool graph::isCopy(linalg::GenericOp op) {
   Block &block = op->getRegion(0).front();
   return isElementwise(op) && op.getNumDpsInputs() == 1 &&
+         isa<RankedTensorType>(op.getInputs()[0].getType()) &&
          block.getTerminator()->getOperand(0) == block.getArgument(0);
 }
 

@@ -241,17 +241,8 @@ Value TileEmitter::sumsOfSteps() {
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(loop.getBody());
   Value step = loop.getInductionVar();
-  auto wait = [&] { return RingWaitOp::create(b, loc, slotTypes, ring, step); };
-  // Its barrier frees the slot that is brought next. What is brought past the
-  // end is zeros.
-  RingWaitOp now;
-  if (tile.slots > 1) {
-    now = wait();
-    bringSlot(add(step, one));
-  } else {
-    bringSlot(step);
-    now = wait();
-  }
+  RingWaitOp now = tb.takeSlot(ring, step, tile.slots > 1 ? one : Value(),
+                               [&](Value next) { bringSlot(next); });
   StringAttr unit = tile.unit ? b.getStringAttr(tile.unit->name) : StringAttr();
   const bool inBounds[] = {true, true};
   Value none = vector::BroadcastOp::create(b, loc, scores, constant(0));

@@ -182,20 +182,8 @@ Value Emitter::sumsOfSlices() {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(loop.getBody());
     Value step = loop.getInductionVar();
-    auto slot = [&] {
-      return RingWaitOp::create(
-          b, loc, cast<RingType>(ring.getType()).getTiles(), ring, step);
-    };
-    // First the wait: its barrier frees the slot that is brought next. What
-    // is brought past the end is zeros.
-    RingWaitOp arrived;
-    if (s.slots > 1) {
-      arrived = slot();
-      bringSlot(add(step, ahead));
-    } else {
-      bringSlot(step);
-      arrived = slot();
-    }
+    RingWaitOp arrived = tb.takeSlot(ring, step, s.slots > 1 ? ahead : Value(),
+                                     [&](Value next) { bringSlot(next); });
     auto operand = [&](unsigned i, bool turned) -> Value {
       Value tile = arrived.getResult(i);
       if (!turned)

@@ -341,6 +341,17 @@ void TileBuilder::forEachPoint(ArrayRef<OpFoldResult> space, int64_t perGroup,
   body(ivs);
 }
 
+RingWaitOp TileBuilder::takeSlot(Value ring, Value step, Value ahead,
+                                 function_ref<void(Value)> bring) {
+  if (!ahead)
+    bring(step);
+  auto slot = RingWaitOp::create(
+      b, loc, cast<RingType>(ring.getType()).getTiles(), ring, step);
+  if (ahead)
+    bring(arith::AddIOp::create(b, loc, step, ahead));
+  return slot;
+}
+
 FuncOp TileBuilder::finish(StringRef plan) {
   b.setInsertionPointToEnd(&result.getBody().front());
   ReturnOp::create(b, loc);

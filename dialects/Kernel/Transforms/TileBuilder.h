@@ -74,6 +74,13 @@ public:
   llvm::SmallVector<mlir::Value>
   coordinatesOf(mlir::Value number, llvm::ArrayRef<mlir::OpFoldResult> extents);
 
+  /// The slot of `step`, in a loop over a ring's steps, when it has arrived.
+  /// `bring` fills a step's slot: where there are several, the one that comes
+  /// `ahead` steps later, once the wait's barrier has freed it (past the last
+  /// step that is zeros); without `ahead` this one.
+  RingWaitOp takeSlot(mlir::Value ring, mlir::Value step, mlir::Value ahead,
+                      llvm::function_ref<void(mlir::Value)> bring);
+
   /// Ends the kernel and replaces the source by the result.
   FuncOp finish(llvm::StringRef plan);
   /// Gives up: erases the result, leaves the source.

@@ -164,17 +164,8 @@ static void emitProduct(TileBuilder &tb, const Product &p,
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(loop.getBody());
     Value step = loop.getInductionVar();
-    auto wait = [&] { return RingWaitOp::create(b, loc, slices, ring, step); };
-    // Its barrier frees the slot that is brought next. What is brought past
-    // the end is zeros.
-    RingWaitOp now;
-    if (shape.slots > 1) {
-      now = wait();
-      bringSlot(arith::AddIOp::create(b, loc, step, one));
-    } else {
-      bringSlot(step);
-      now = wait();
-    }
+    RingWaitOp now =
+        tb.takeSlot(ring, step, shape.slots > 1 ? one : Value(), bringSlot);
     Value next =
         MmaOp::create(b, loc, accumulator, now.getResult(0), now.getResult(1),
                       loop.getRegionIterArg(0), StringAttr());
